@@ -1,0 +1,1 @@
+"""The nouns of a vector database: records, vectors, metadata, metrics. No I/O, no rule of the API."""

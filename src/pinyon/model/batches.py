@@ -1,0 +1,56 @@
+"""Making record batches out of single records and out of other batches."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pinyon.model.record import BytesColumn, Int64s, Record, RecordBatch, SparseColumn, SparseVector
+
+
+def batch_of_records(records: Sequence[Record]) -> RecordBatch:
+    """One batch of single records, all of one index: all with dense vectors or all without."""
+    dense = [record.dense for record in records if record.dense is not None]
+    assert len(dense) in (0, len(records)), "records of one index all have dense vectors, or none has"
+    return RecordBatch(
+        ids=[record.id for record in records],
+        dense=np.stack(dense) if dense else None,
+        sparse=sparse_column([record.sparse for record in records]),
+        metadata=bytes_column([record.metadata for record in records]),
+    )
+
+
+def bytes_column(rows: Sequence[bytes]) -> BytesColumn | None:
+    """A column of byte strings, None where all are empty."""
+    if not any(rows):
+        return None
+    return BytesColumn(memoryview(b"".join(rows)), offsets_of(list(map(len, rows))))
+
+
+def sparse_column(rows: Sequence[SparseVector | None]) -> SparseColumn | None:
+    """A column of sparse vectors, None where no row has one."""
+    present = [row for row in rows if row is not None]
+    if not present:
+        return None
+    return SparseColumn(
+        offsets_of([0 if row is None else len(row.indices) for row in rows]),
+        np.concatenate([row.indices for row in present]),
+        np.concatenate([row.values for row in present]),
+    )
+
+
+def take_rows(batch: RecordBatch, rows: Int64s) -> RecordBatch:
+    """Some rows of a batch, `(m,)`, in that order."""
+    positions = rows.tolist()
+    return RecordBatch(
+        ids=[batch.ids[row] for row in positions],
+        dense=None if batch.dense is None else batch.dense[rows],
+        sparse=None if batch.sparse is None else sparse_column([batch.sparse[row] for row in positions]),
+        metadata=None if batch.metadata is None else bytes_column([batch.metadata[row] for row in positions]),
+    )
+
+
+def offsets_of(lengths: Sequence[int]) -> Int64s:
+    """Where rows of these lengths begin when laid back to back, and where the last ends: `(n + 1,)`."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
