@@ -1,0 +1,209 @@
+"""A log in files of a storage, one sync for each group of entries.
+
+What must hold:
+
+- A frame is synced before the next one is written, and the header and the name of a file before any frame in it.
+  So at most the last frame of the log can be torn; `pinyon.log.recovery` rests on this.
+- A frame whose write failed is cut off again, durably, before its LSNs are used for other entries.
+- After an operation whose outcome is unknown (a sync failed, or the cut did) nothing is written any more: the kernel
+  may have dropped the bytes and forgotten it, so that a second sync would succeed without them. Opening again helps.
+- A process may have died without a power cut and left bytes in the kernel's cache: what `open` found is synced before
+  anything is appended behind it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from posixpath import dirname
+from typing import Final, NamedTuple
+
+from pinyon.errors import UnavailableError
+from pinyon.log.frame import FILE_HEADER_BYTES, FileHeader, encode_file_header, encode_frame
+from pinyon.log.protocol import Entry
+from pinyon.log.recovery import LogFile, Recovery, log_file_path, recover
+from pinyon.model.record import Lsn
+from pinyon.storage.protocol import AppendFile, BytesLike, Storage
+
+FILE_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Size from which on a file is followed by the next. Large enough that creating files costs nothing, small enough that
+trimming the log frees space in steps that people notice."""
+
+
+class _Tail(NamedTuple):
+    """The file that frames go to."""
+
+    file: AppendFile
+    seed: int
+
+
+class FileLog:
+    """The log in one folder. See `pinyon.log.protocol.Log` for its contract; get one from `open`.
+
+    Attributes:
+        torn_bytes: how much of an unfinished write `open` cut off; 0 after a clean stop.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        directory: str,
+        recovered: Recovery,
+        tail: _Tail | None,
+        *,
+        new_salt: Callable[[], bytes],
+        file_bytes_max: int,
+    ) -> None:
+        """Go on after what was recovered; `open` is the way in."""
+        self._storage = storage
+        self._directory = directory
+        self._recovered: Sequence[LogFile] = recovered.files
+        self._next_lsn = recovered.next_lsn
+        self._full_files_bytes = sum(len(file.content) for file in recovered.files[:-1])
+        self._tail = tail
+        self._new_salt = new_salt
+        self._file_bytes_max = max(file_bytes_max, FILE_HEADER_BYTES)  # A file without frames is never full.
+        self._stopped_by: str | None = None
+        self.torn_bytes: Final = recovered.torn_bytes
+
+    @classmethod
+    def open(
+        cls,
+        storage: Storage,
+        directory: str,
+        *,
+        new_salt: Callable[[], bytes],
+        file_bytes_max: int = FILE_BYTES_MAX,
+    ) -> "FileLog":
+        """Open the log in a folder, or start one there, and repair what a stop may have left.
+
+        Args:
+            storage: where the folder is; nothing else writes to it.
+            directory: the folder; created when missing, its parent must exist.
+            new_salt: gives 16 bytes that are new each time.
+            file_bytes_max: size from which on a file is followed by the next.
+
+        Raises:
+            DataLossError: bytes that had been synced are damaged or missing; names the file.
+            FailedPreconditionError: a file has a format version that this Pinyon does not know.
+            UnavailableError: the disk failed.
+        """
+        storage.make_directory(directory)
+        storage.sync_directory(dirname(directory))
+        recovered = recover(storage, directory)
+        tail = _repair(storage, directory, recovered)
+        return cls(storage, directory, recovered, tail, new_salt=new_salt, file_bytes_max=file_bytes_max)
+
+    @property
+    def last_lsn(self) -> Lsn:
+        """LSN of the newest durable entry; 0 if there is none."""
+        return self._next_lsn - 1
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that the log takes on its storage."""
+        return self._full_files_bytes + (self._tail.file.size if self._tail else 0)
+
+    def replay(self) -> Iterator[tuple[Lsn, memoryview]]:
+        """The entries that were there when the log was opened, oldest first, as views of the mapped files.
+
+        Raises:
+            DataLossError: the bytes are not what was written.
+        """
+        for file in self._recovered:
+            yield from file.entries()
+
+    def append(self, entries: Sequence[Entry]) -> Lsn:
+        """Make a group of entries durable with one sync: all of them, or none.
+
+        Args:
+            entries: at least one.
+
+        Returns:
+            The LSN of the first; the others follow it.
+
+        Raises:
+            UnavailableError: the disk is full or failed. Nothing was applied, but where the message says that the
+                outcome is unknown until Pinyon restarts.
+        """
+        assert entries
+        if self._stopped_by is not None:
+            raise UnavailableError(f"the log takes no more writes: {self._stopped_by}")
+        tail = self._tail_with_room()
+        first_lsn = self._next_lsn
+        frame = encode_frame(entries, first_lsn, tail.seed)
+        # Stopped until the outcome is known, whatever may be raised on the way.
+        self._stopped_by = f"an append to {self._directory} did not finish; restart Pinyon to recover"
+        self._write(tail.file, frame)
+        self._next_lsn = first_lsn + len(entries)
+        self._stopped_by = None
+        return first_lsn
+
+    def close(self) -> None:
+        """Release the files. Views that `replay` gave stay valid."""
+        self._stopped_by = f"the log {self._directory} is closed"
+        self._recovered = ()
+        if self._tail is not None:
+            self._tail.file.close()
+
+    def _write(self, file: AppendFile, frame: Sequence[BytesLike]) -> None:
+        """Append and sync a frame. Clears `_stopped_by` if it failed and is certain not to be there."""
+        whole_bytes = file.size
+        try:
+            file.append(frame)
+        except UnavailableError:
+            file.truncate(whole_bytes)
+            file.sync()
+            self._stopped_by = None
+            raise
+        try:
+            file.sync()
+        except UnavailableError as error:
+            with suppress(UnavailableError):
+                # Else the next process would find the frame in the kernel's cache and take it for durable.
+                file.truncate(whole_bytes)
+            raise UnavailableError(
+                f"{error.message}; whether the write is on disk is unknown until Pinyon restarts"
+            ) from error
+
+    def _tail_with_room(self) -> _Tail:
+        if self._tail is not None and self._tail.file.size <= self._file_bytes_max:
+            return self._tail
+        created = self._create_file()
+        if self._tail is not None:
+            self._full_files_bytes += self._tail.file.size
+            self._tail.file.close()
+        self._tail = created
+        return created
+
+    def _create_file(self) -> _Tail:
+        """Create the file of the next entry, durable with its name. After a failure the next append tries again."""
+        path = log_file_path(self._directory, self._next_lsn)
+        header = FileHeader(self._new_salt(), self._next_lsn)
+        self._storage.remove(path)  # Left by an attempt that failed; it holds no frame, as its LSN was not given out.
+        file = self._storage.create(path)
+        try:
+            file.append([encode_file_header(header)])
+            file.sync()
+            self._storage.sync_directory(self._directory)
+        except UnavailableError:
+            file.close()  # Not in doubt like a failed frame: no later sync of this file will be relied on.
+            raise
+        return _Tail(file, header.seed)
+
+
+def _repair(storage: Storage, directory: str, recovered: Recovery) -> _Tail | None:
+    """Cut and remove what did not finish, make the rest durable, and open the last file for appending."""
+    if recovered.unfinished_path is not None:
+        storage.remove(recovered.unfinished_path)
+    storage.sync_directory(directory)
+    if not recovered.files:
+        return None
+    last = recovered.files[-1]
+    file = storage.open_append(last.path)
+    try:
+        if recovered.torn_bytes:
+            file.truncate(len(last.content))
+        file.sync()
+    except UnavailableError:
+        file.close()
+        raise
+    return _Tail(file, last.header.seed)

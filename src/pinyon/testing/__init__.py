@@ -1,0 +1,1 @@
+"""Fakes, oracles and suites for testing Pinyon and its extensions. Nothing in Pinyon imports it."""
