@@ -1,0 +1,92 @@
+"""Exact scores of dense vectors, and the choice of the best: the oracle of every structure to come.
+
+Scores are computed in two passes. The first multiplies all rows by the query in float32 with BLAS, which is fast and
+releases the GIL, but whose last bits depend on where a row lies. The second computes the few best again in float64, row
+by row, so that equal vectors get equal scores and ties break by id, never by chance. Between the passes every row is
+kept whose float32 score could still belong to the best: see `slack`.
+
+"Goodness" below is the score with the sign that makes larger better: the score itself, or minus the squared distance.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinyon.model.metric import Metric
+from pinyon.model.record import Float32s, Int64s
+
+Float64s = NDArray[np.float64]
+
+_FLOAT32_ROUNDING = 2.0**-24
+
+
+def goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: Metric) -> Float32s:
+    """Approximate goodness of each row.
+
+    Args:
+        rows: `(n, dimension)` float32.
+        squared_norms: `(n,)` float64, squared length of each row.
+        query: `(dimension,)` float32.
+        metric: how to compare.
+
+    Returns:
+        `(n,)` float32, within `slack` of the exact value. Where float32 could overflow or lose all bits, it is computed in
+        float64 instead.
+    """
+    query_norm = float(np.vdot(query.astype(np.float64), query.astype(np.float64)))
+    if _leaves_float32(squared_norms, query_norm):
+        exact = exact_goodness(rows, squared_norms, query, metric)
+        return np.clip(exact, np.finfo(np.float32).min, np.finfo(np.float32).max).astype(np.float32)
+    dots: Float32s = rows @ query
+    if metric is Metric.DOTPRODUCT:
+        return dots
+    if metric is Metric.COSINE:
+        scale = np.sqrt(squared_norms * query_norm).astype(np.float32)
+        return np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
+    return (2.0 * dots - squared_norms - query_norm).astype(np.float32)
+
+
+def exact_goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: Metric) -> Float64s:
+    """Goodness of each row in float64, `(n,)`; the same for equal rows wherever they lie."""
+    wide_rows, wide_query = rows.astype(np.float64), query.astype(np.float64)
+    if metric is Metric.EUCLIDEAN:
+        wide_rows -= wide_query
+        return -np.vecdot(wide_rows, wide_rows)
+    dots: Float64s = np.vecdot(wide_rows, wide_query)
+    if metric is Metric.DOTPRODUCT:
+        return dots
+    scale = np.sqrt(np.vecdot(wide_rows, wide_rows) * np.vdot(wide_query, wide_query))
+    return np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
+
+
+def slack(squared_norm_max: float, query: Float32s, metric: Metric) -> float:
+    """How far a float32 goodness may be from the exact one.
+
+    The error of a float32 dot product of length d is at most `d * 2**-24 * |row| * |query|` (Higham, Accuracy and
+    Stability of Numerical Algorithms, 3.1); a few more roundings follow it.
+    """
+    roundings = (len(query) + 8) * _FLOAT32_ROUNDING
+    if metric is Metric.COSINE:
+        return roundings
+    query_norm = float(np.vdot(query.astype(np.float64), query.astype(np.float64)))
+    if metric is Metric.DOTPRODUCT:
+        return roundings * float(np.sqrt(squared_norm_max * query_norm))
+    return 2 * roundings * (squared_norm_max + query_norm)
+
+
+def best_candidates(scores: Float32s, top_k: int, slack: float) -> Int64s:
+    """Positions whose score could be among the `top_k` best when each may be off by `slack`.
+
+    `-inf` marks positions that may not be chosen.
+    """
+    if top_k < len(scores):
+        kth = np.partition(scores, len(scores) - top_k)[len(scores) - top_k]
+        bound = kth - 2 * np.float32(slack) if np.isfinite(kth) else -np.inf
+        return np.flatnonzero((scores >= bound) & (scores > -np.inf))
+    return np.flatnonzero(scores > -np.inf)
+
+
+def _leaves_float32(squared_norms: Float64s, query_norm: float) -> bool:
+    if not len(squared_norms):
+        return False
+    low, high = float(squared_norms.min()), float(squared_norms.max())
+    return high > 1e30 or query_norm > 1e30 or 0 < low < 1e-24 or 0 < query_norm < 1e-24

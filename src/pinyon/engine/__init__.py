@@ -1,0 +1,1 @@
+"""Indexes and namespaces: writes become durable here, reads see one state. Synchronous; called from many threads."""

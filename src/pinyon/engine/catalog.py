@@ -1,0 +1,144 @@
+"""The catalog: which indexes exist, durably.
+
+It is one small JSON file, written anew for every change. What must hold:
+
+- Replacing the file is the commit point of creating, changing and deleting an index. A stop before it leaves the
+  old catalog, a stop after it the new one; folders that the catalog does not name are leftovers.
+- Memory follows the disk: a definition is visible only after it is durable. Where a write fails, it is unknown which
+  of the two catalogs the disk holds; the next change writes the whole catalog and so settles it.
+- Damage is never read as an answer: the checksum covers every definition, and a flip of any bit is noticed.
+
+The file, without white space:
+
+    {"format_version": 1, "crc32c": <of the bytes of the list>, "indexes": [<IndexDefinition>, ...]}
+"""
+
+import threading
+from typing import Final
+
+import msgspec
+from crc32c import crc32c
+
+from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError
+from pinyon.model.index import IndexDefinition
+from pinyon.storage.protocol import Storage
+
+CATALOG_PATH: Final = "catalog.json"
+
+_FORMAT_VERSION: Final = 1
+
+
+class _Header(msgspec.Struct, frozen=True):
+    """What every format version has."""
+
+    format_version: int
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file. `indexes` stays as bytes, so that its checksum is that of the bytes on disk."""
+
+    format_version: int
+    crc32c: int
+    indexes: msgspec.Raw
+
+
+class Catalog:
+    """The definitions of all indexes. Any thread may call any method; reads never wait for a write."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Read the catalog; a directory without one has no indexes.
+
+        Raises:
+            DataLossError: the file is damaged, or another version of Pinyon wrote it.
+        """
+        self._storage = storage
+        self._writing = threading.Lock()
+        self._by_name = _load(storage)  # never changed in place, only replaced
+
+    def definitions(self) -> list[IndexDefinition]:
+        """All indexes, oldest first."""
+        return list(self._by_name.values())
+
+    def get(self, name: str) -> IndexDefinition:
+        """The definition of one index.
+
+        Raises:
+            NotFoundError: no index has that name.
+        """
+        return _find(self._by_name, name)
+
+    def add(self, definition: IndexDefinition) -> None:
+        """Make an index exist.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+            UnavailableError: the disk failed.
+        """
+        with self._writing:
+            if definition.name in self._by_name:
+                raise AlreadyExistsError("Resource already exists")
+            self._commit({**self._by_name, definition.name: definition})
+
+    def change(self, definition: IndexDefinition) -> None:
+        """Replace the definition of the index of the same name.
+
+        Raises:
+            NotFoundError: no index has that name.
+            UnavailableError: the disk failed.
+        """
+        with self._writing:
+            _find(self._by_name, definition.name)
+            self._commit({**self._by_name, definition.name: definition})
+
+    def remove(self, name: str) -> IndexDefinition:
+        """Make an index not exist, and return what it was.
+
+        Raises:
+            NotFoundError: no index has that name.
+            UnavailableError: the disk failed.
+        """
+        with self._writing:
+            removed = _find(self._by_name, name)
+            self._commit({key: value for key, value in self._by_name.items() if key != name})
+            return removed
+
+    def _commit(self, by_name: dict[str, IndexDefinition]) -> None:
+        self._storage.replace(CATALOG_PATH, _encode(list(by_name.values())))
+        self._by_name = by_name
+
+
+def _find(by_name: dict[str, IndexDefinition], name: str) -> IndexDefinition:
+    definition = by_name.get(name)
+    if definition is None:
+        raise NotFoundError(f"Resource {name} not found")
+    return definition
+
+
+def _load(storage: Storage) -> dict[str, IndexDefinition]:
+    try:
+        content = storage.read(CATALOG_PATH)
+    except NotFoundError:
+        return {}
+    return {definition.name: definition for definition in _decode(bytes(content))}
+
+
+def _encode(definitions: list[IndexDefinition]) -> bytes:
+    indexes = msgspec.json.encode(definitions)
+    return msgspec.json.encode(_File(_FORMAT_VERSION, crc32c(indexes), msgspec.Raw(indexes)))
+
+
+def _decode(content: bytes) -> list[IndexDefinition]:
+    try:
+        version = msgspec.json.decode(content, type=_Header).format_version
+        if version != _FORMAT_VERSION:
+            raise _unusable(f"its format version is {version}, and this Pinyon reads {_FORMAT_VERSION}")
+        file = msgspec.json.decode(content, type=_File)
+        if crc32c(file.indexes) != file.crc32c:
+            raise _unusable("its checksum does not match")
+        return msgspec.json.decode(file.indexes, type=list[IndexDefinition])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _unusable(f"it is not a catalog: {error}") from error
+
+
+def _unusable(reason: str) -> DataLossError:
+    return DataLossError(f"{CATALOG_PATH} cannot be used: {reason}")

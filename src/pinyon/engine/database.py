@@ -1,0 +1,138 @@
+"""A data directory: the catalog and the open indexes.
+
+    catalog.json               which indexes exist; replacing it is the commit point of creating and deleting one
+    indexes/<index id>/log/    the log of one index
+
+Order of disk operations, and what a stop after each leaves:
+
+- create: the catalog names the index, then its folder is made when the log is opened. A stop in between leaves an index
+  with no folder, which is an empty index.
+- delete: the catalog names it no longer, then its folder is removed. A stop in between leaves a folder that no index
+  owns; the next start removes it.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from pinyon.engine.catalog import Catalog
+from pinyon.engine.index import Index
+from pinyon.errors import NotFoundError
+from pinyon.log.file_log import FileLog
+from pinyon.model.index import IndexDefinition
+from pinyon.storage.protocol import Storage
+
+_INDEXES = "indexes"
+
+log = logging.getLogger(__name__)
+
+
+class Database:
+    """All indexes of a data directory. Any thread may call any method; changes to the catalog come one at a time."""
+
+    def __init__(self, storage: Storage, *, new_salt: Callable[[], bytes], log_file_bytes_max: int) -> None:
+        """Open every index: read the catalog, remove what a stop left over, replay the logs.
+
+        Args:
+            storage: the data directory, locked by the caller.
+            new_salt: gives 16 bytes that are new each time, for log files.
+            log_file_bytes_max: size from which on a log goes on in another file.
+
+        Raises:
+            DataLossError: a file is damaged; the message names it.
+            UnavailableError: the disk failed.
+        """
+        self._storage = storage
+        self._new_salt = new_salt
+        self._log_file_bytes_max = log_file_bytes_max
+        self._catalog = Catalog(storage)
+        self._indexes: dict[str, Index] = {}
+        self._lock = threading.Lock()
+        storage.make_directory(_INDEXES)
+        storage.sync_directory("")
+        self._remove_leftovers()
+        for definition in self._catalog.definitions():
+            self._indexes[definition.name] = self._open(definition)
+
+    def definitions(self) -> list[IndexDefinition]:
+        """All indexes, oldest first."""
+        return self._catalog.definitions()
+
+    def get(self, name: str) -> IndexDefinition:
+        """The definition of an index.
+
+        Raises:
+            NotFoundError: no index has that name.
+        """
+        return self._catalog.get(name)
+
+    def index(self, name: str) -> Index:
+        """An open index.
+
+        Raises:
+            NotFoundError: no index has that name.
+        """
+        index = self._indexes.get(name)
+        if index is None:
+            raise NotFoundError(f"Resource {name} not found")
+        return index
+
+    def create(self, definition: IndexDefinition) -> Index:
+        """Create an index, durably, and open it.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+            UnavailableError: the disk failed; the index does not exist.
+        """
+        with self._lock:
+            self._catalog.add(definition)
+            try:
+                index = self._open(definition)
+            except BaseException:
+                self._catalog.remove(definition.name)
+                raise
+            self._indexes[definition.name] = index
+            return index
+
+    def change(self, definition: IndexDefinition) -> None:
+        """Replace the definition of an index; name, id and vectors stay as they are."""
+        with self._lock:
+            self._catalog.change(definition)
+            self._indexes[definition.name].definition = definition
+
+    def delete(self, name: str) -> None:
+        """Delete an index with all its records.
+
+        Raises:
+            NotFoundError: no index has that name.
+            UnavailableError: the disk failed.
+        """
+        with self._lock:
+            definition = self._catalog.remove(name)
+            self._indexes.pop(name).close()
+            self._storage.remove_tree(f"{_INDEXES}/{definition.index_id}")
+
+    def close(self) -> None:
+        """Finish the writes under way and close all indexes."""
+        with self._lock:
+            for index in self._indexes.values():
+                index.close()
+            self._indexes.clear()
+
+    def _open(self, definition: IndexDefinition) -> Index:
+        directory = f"{_INDEXES}/{definition.index_id}"
+        self._storage.make_directory(directory)
+        self._storage.sync_directory(_INDEXES)
+        file_log = FileLog.open(
+            self._storage, f"{directory}/log", new_salt=self._new_salt, file_bytes_max=self._log_file_bytes_max
+        )
+        if file_log.torn_bytes:
+            log.warning("index %s: cut %d bytes of an unfinished write", definition.name, file_log.torn_bytes)
+        return Index(definition, file_log)
+
+    def _remove_leftovers(self) -> None:
+        owned = {definition.index_id for definition in self._catalog.definitions()}
+        for name in self._storage.list_directory(_INDEXES):
+            if name not in owned:
+                log.warning("removing the folder %s/%s of an index that was deleted", _INDEXES, name)
+                self._storage.remove_tree(f"{_INDEXES}/{name}")

@@ -1,0 +1,137 @@
+"""An index: one log, many namespaces. The engine's face to the service.
+
+What must hold:
+
+- a write returns when it is durable and visible; its LSN is then at most `lsn`;
+- a read sees one LSN: all writes up to it, in all its records, and nothing newer;
+- LSNs only grow, also over restarts.
+
+Thread rule: every method may be called from many threads. `_lock` guards the namespaces; it is held while a write is
+applied and while a view is taken, never while a disk is waited for or a search runs.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+
+from pinyon.engine.namespace import NamespaceSummary
+from pinyon.engine.namespaces import Namespaces
+from pinyon.engine.operations import Operation, decode
+from pinyon.engine.search import SearchPlan, matching_rows, search
+from pinyon.engine.view import View
+from pinyon.engine.write_queue import WriteQueue
+from pinyon.filter.ast import Filter
+from pinyon.log.file_log import FileLog
+from pinyon.model.index import IndexDefinition
+from pinyon.model.record import Lsn, Match, Record
+
+
+class Index:
+    """One open index."""
+
+    def __init__(self, definition: IndexDefinition, log: FileLog) -> None:
+        """Replay `log` and open the index for reads and writes.
+
+        Raises:
+            DataLossError: the log is damaged.
+        """
+        self.definition = definition
+        self._log = log
+        self._lock = threading.Lock()
+        self._namespaces = Namespaces(definition.dimension)
+        self._lsn: Lsn = 0
+        for lsn, entry in log.replay():
+            self._namespaces.apply(decode(entry), lsn)
+            self._lsn = lsn
+        self._writes = WriteQueue(log, self._apply)
+
+    @property
+    def lsn(self) -> Lsn:
+        """The newest LSN that reads see."""
+        return self._lsn
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of the log on disk."""
+        return self._log.size_bytes
+
+    def write(self, operation: Operation) -> Lsn:
+        """Make an operation durable and visible; see `WriteQueue.write`."""
+        return self._writes.write(operation)
+
+    def write_matching(self, namespace: str, condition: Filter, make: Callable[[list[str]], Operation | None]) -> Lsn:
+        """Write the operation that `make` gives for the ids that match, with no other write in between.
+
+        `make` gets the ids and may return None, or raise, to write nothing.
+        """
+
+        def resolve() -> Operation | None:
+            view, _ = self.read(namespace)
+            return make([block.ids[row] for block, row in matching_rows(view, condition)])
+
+        return self._writes.write_resolved(resolve)
+
+    def read(self, namespace: str, ids: Sequence[str] = ()) -> tuple[View, list[Record]]:
+        """A view of a namespace, and the records of `ids` in it; those that do not exist are left out."""
+        with self._lock:
+            found = self._namespaces.by_name.get(namespace)
+            if found is None:
+                return View(self._lsn, ()), []
+            places = [place for place in map(found.memtable.locate, ids) if place is not None]
+            view = found.view(self._lsn)
+        return view, [block.record(row) for block, row in places]
+
+    def search(self, view: View, plan: SearchPlan) -> list[Match]:
+        """The best matches of a view, best first."""
+        return search(view, plan)
+
+    def matching_records(self, namespace: str, condition: Filter) -> tuple[Lsn, list[Record]]:
+        """All records that match, ordered by id, and the LSN at which they do."""
+        view, _ = self.read(namespace)
+        records = [block.record(row) for block, row in matching_rows(view, condition)]
+        return view.lsn, sorted(records, key=lambda record: record.id)
+
+    def list_ids(self, namespace: str, prefix: str, after: str | None, limit: int) -> tuple[Lsn, list[str]]:
+        """Up to `limit` ids with `prefix` that come after `after`, in byte order."""
+        with self._lock:
+            found = self._namespaces.by_name.get(namespace)
+            if found is None:
+                return self._lsn, []
+            ids = found.memtable.ids_from(prefix, after)
+            return self._lsn, [id_ for id_, _ in zip(ids, range(limit), strict=False)]
+
+    def record_counts(self) -> tuple[Lsn, dict[str, int]]:
+        """Records by namespace, of those that have records or were declared, and the LSN at which that is so."""
+        with self._lock:
+            namespaces = self._namespaces.by_name.values()
+            return self._lsn, {item.name: len(item.memtable) for item in namespaces if len(item.memtable) or item.declared}
+
+    def describe_namespace(self, name: str) -> NamespaceSummary | None:
+        """Numbers of one namespace; None if it never had a record and was not declared."""
+        with self._lock:
+            found = self._namespaces.by_name.get(name)
+            return None if found is None else found.summary()
+
+    def has_namespace(self, name: str) -> bool:
+        """True for a namespace that was declared or ever had a record, until it is deleted as a whole."""
+        return name in self._namespaces.by_name
+
+    def filterable_fields(self, name: str) -> tuple[str, ...] | None:
+        """The metadata schema that a namespace was declared with; None for none."""
+        found = self._namespaces.by_name.get(name)
+        return None if found is None else found.filterable_fields
+
+    @property
+    def namespace_count(self) -> int:
+        """Namespaces, empty ones too."""
+        return len(self._namespaces.by_name)
+
+    def close(self) -> None:
+        """Finish the writes under way and release the log. Later writes are refused."""
+        self._writes.close()
+        self._log.close()
+
+    def _apply(self, operations: list[tuple[Lsn, Operation]]) -> None:
+        with self._lock:
+            for lsn, operation in operations:
+                self._namespaces.apply(operation, lsn)
+                self._lsn = lsn

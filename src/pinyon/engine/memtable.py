@@ -1,0 +1,126 @@
+"""The memtable: the records of one namespace, in blocks of rows.
+
+What must hold:
+
+- `row_of` maps each live id to the one row that is alive now; every other row of that id is dead;
+- rows are numbered without gaps in the order of writing: row r is row `r % block_rows` of block `r // block_rows`;
+- a block in which most rows are dead is given back: its living rows move to the end under the LSN of the write that
+  tipped it. To any view that is the same as writing them again.
+
+Thread rule: writes and `row_of` under the index's lock; rows themselves are read without it (see `pinyon.engine.block`).
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pinyon.engine.block import Block, block_rows
+from pinyon.model.batches import batch_of_records
+from pinyon.model.record import Int64s, Lsn, RecordBatch
+
+
+class Memtable:
+    """The records of one namespace. `dimension` None: no dense vectors."""
+
+    def __init__(self, dimension: int | None) -> None:
+        """Start with no records."""
+        self._dimension = dimension
+        self._block_rows = block_rows(dimension)
+        self._next_row = 0
+        self._sorted_ids: list[str] = []
+        self._unsorted_ids: list[str] = []
+        self.row_of: dict[str, int] = {}
+        self.blocks: dict[int, Block] = {}
+
+    def __len__(self) -> int:
+        """Live records."""
+        return len(self.row_of)
+
+    def upsert(self, batch: RecordBatch, lsn: Lsn) -> None:
+        """Write whole records; `batch.ids` are unique."""
+        replaced: list[int] = []
+        if not self.row_of.keys().isdisjoint(batch.ids):
+            replaced = [self.row_of[id_] for id_ in batch.ids if id_ in self.row_of]
+        self._append(batch)
+        if len(replaced) < len(batch):
+            self._unsorted_ids.extend(batch.ids)
+        if replaced:
+            self._mark_dead(replaced, lsn)
+
+    def delete(self, ids: Sequence[str], lsn: Lsn) -> None:
+        """Delete records; ids that do not exist are passed over."""
+        rows = [row for row in (self.row_of.pop(id_, None) for id_ in ids) if row is not None]
+        if rows:
+            self._mark_dead(rows, lsn)
+
+    def locate(self, id_: str) -> tuple[Block, int] | None:
+        """The block and the row in it that hold a live record."""
+        row = self.row_of.get(id_)
+        if row is None:
+            return None
+        return self.blocks[row // self._block_rows], row % self._block_rows
+
+    def ids_from(self, prefix: str, after: str | None) -> Iterator[str]:
+        """Live ids with `prefix`, in byte order, those after `after`."""
+        self._sort_ids()
+        ids = self._sorted_ids
+        start = bisect_left(ids, prefix) if after is None else bisect_right(ids, max(after, prefix))
+        if after is not None and after < prefix:
+            start = bisect_left(ids, prefix)
+        for position in range(start, len(ids)):
+            if not ids[position].startswith(prefix):
+                return
+            if ids[position] in self.row_of:
+                yield ids[position]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of vectors, metadata and ids of all blocks."""
+        return sum(block.size_bytes for block in self.blocks.values())
+
+    def _append(self, batch: RecordBatch) -> None:
+        first_row, done = self._next_row, 0
+        while done < len(batch):
+            number, at = divmod(self._next_row, self._block_rows)
+            block = self.blocks.get(number) or self._new_block(number)
+            count = min(len(batch) - done, self._block_rows - at)
+            block.append(batch, slice(done, done + count))
+            done += count
+            self._next_row += count
+        self.row_of.update(zip(batch.ids, range(first_row, self._next_row), strict=True))
+
+    def _new_block(self, number: int) -> Block:
+        # The first block of a namespace grows with it, since most namespaces are small; later ones are sure to fill.
+        block = Block(self._dimension, capacity=self._block_rows if number else 0)
+        self.blocks[number] = block
+        return block
+
+    def _mark_dead(self, rows: list[int], lsn: Lsn) -> None:
+        numbers, in_block = np.divmod(np.array(rows, np.int64), self._block_rows)
+        for number in np.unique(numbers).tolist():
+            block = self.blocks[number]
+            block.mark_dead(in_block[numbers == number], lsn)
+            self._give_back(number, block, lsn)
+
+    def _give_back(self, number: int, block: Block, lsn: Lsn) -> None:
+        """Move the living rows out of a full block in which more than half are dead, and drop it."""
+        if block.row_count < self._block_rows or 2 * block.dead_count <= block.row_count:
+            return
+        rows: Int64s = block.alive_rows()
+        del self.blocks[number]
+        if len(rows):
+            self._append(batch_of_records([block.record(row) for row in rows.tolist()]))
+            block.mark_dead(rows, lsn)
+
+    def _sort_ids(self) -> None:
+        """Bring `_sorted_ids` up to date. It may keep deleted ids for a while; readers look them up anyway."""
+        if self._unsorted_ids:
+            self._unsorted_ids.sort()
+            # Two sorted runs: the sort below finds them and merges in linear time.
+            merged = self._sorted_ids + self._unsorted_ids
+            merged.sort()
+            self._sorted_ids = list(dict.fromkeys(merged))
+            self._unsorted_ids = []
+        if len(self._sorted_ids) > 2 * len(self.row_of):
+            self._sorted_ids = [id_ for id_ in self._sorted_ids if id_ in self.row_of]
