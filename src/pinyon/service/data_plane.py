@@ -1,0 +1,308 @@
+"""The data plane of one index: each method checks a request, asks the engine, and says what happened.
+
+Synchronous; called from many threads. A method that raises has changed nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import numpy as np
+
+from pinyon import limits
+from pinyon.engine.index import Index
+from pinyon.engine.namespace import NamespaceSummary
+from pinyon.engine.operations import (
+    CreateNamespace as CreateNamespaceOperation,
+)
+from pinyon.engine.operations import (
+    DeleteNamespace,
+    DeleteRecords,
+    Operation,
+    PatchRecords,
+    UpsertRecords,
+)
+from pinyon.engine.search import SearchPlan
+from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from pinyon.filter.ast import Filter
+from pinyon.filter.parser import parse
+from pinyon.model.batches import bytes_column, sparse_column
+from pinyon.model.index import IndexDefinition
+from pinyon.model.metadata import merge_metadata
+from pinyon.model.metric import Metric
+from pinyon.model.record import Lsn, Record, RecordBatch
+from pinyon.protobuf.struct import encode_metadata
+from pinyon.service import validation
+from pinyon.service.requests import (
+    CreateNamespace,
+    Delete,
+    DescribeStats,
+    Fetch,
+    FetchByMetadata,
+    Fetched,
+    FilterExpression,
+    IdPage,
+    IndexStats,
+    ListIds,
+    ListNamespaces,
+    Matches,
+    NamespaceDescription,
+    NamespacePage,
+    Query,
+    Update,
+    Upsert,
+    Written,
+)
+from pinyon.service.validation import DEFAULT_NAMESPACE, namespace_name
+
+_UPDATE_MATCHES_MAX = 100_000
+"""Records that one update by filter may change [Pinecone's docs]."""
+
+
+class DataPlane:
+    """The data plane of one index."""
+
+    def __init__(self, index: Index, *, upsert_bytes_max: int = limits.UPSERT_BYTES_MAX) -> None:
+        """Serve `index`; an upsert may have `upsert_bytes_max` bytes of vectors and metadata."""
+        self._index = index
+        self._upsert_bytes_max = upsert_bytes_max
+
+    @property
+    def definition(self) -> IndexDefinition:
+        """The index's definition."""
+        return self._index.definition
+
+    def upsert(self, request: Upsert) -> Written:
+        """Write whole records. `count` is the number sent."""
+        namespace = namespace_name(request.namespace)
+        records = validation.check_upsert(request.records, self.definition, self._upsert_bytes_max)
+        self._check_namespace_count(namespace)
+        lsn = self._index.write(UpsertRecords(namespace, records))
+        return Written(lsn, len(request.records))
+
+    def query(self, request: Query) -> Matches:
+        """Find the nearest records; none where the namespace or the id does not exist."""
+        namespace = namespace_name(request.namespace)
+        validation.check_top_k(request.top_k)
+        validation.check_query_vectors(request.id, request.dense, request.sparse, self.definition)
+        condition = self._parse(request.filter, namespace)
+        dense, sparse = request.dense, request.sparse
+        view, records = self._index.read(namespace, [] if request.id is None else [request.id])
+        if request.id is not None:
+            if not records:
+                return Matches(view.lsn, request.namespace, [])
+            dense = records[0].dense
+            sparse = records[0].sparse if self.definition.metric is Metric.DOTPRODUCT else None
+        plan = SearchPlan(
+            metric=self.definition.metric,
+            top_k=request.top_k,
+            dense=dense,
+            sparse=sparse,
+            filter=condition,
+            include_values=request.include_values,
+            include_metadata=request.include_metadata,
+        )
+        return Matches(view.lsn, request.namespace, self._index.search(view, plan))
+
+    def fetch(self, request: Fetch) -> Fetched:
+        """Read records by id."""
+        if not request.ids:
+            raise InvalidArgumentError("Fetch request must contain at least one ID")
+        validation.check_ids(request.ids)
+        view, records = self._index.read(namespace_name(request.namespace), list(dict.fromkeys(request.ids)))
+        return Fetched(view.lsn, request.namespace, records)
+
+    def fetch_by_metadata(self, request: FetchByMetadata) -> Fetched:
+        """Read records that a filter selects, ordered by id."""
+        namespace = namespace_name(request.namespace)
+        condition = self._parse(request.filter, namespace)
+        if condition is None:
+            raise InvalidArgumentError("Empty filter provided for fetch by metadata request")
+        limit = validation.page_size(
+            request.limit, limits.FETCH_BY_METADATA_PAGE_DEFAULT, limits.FETCH_BY_METADATA_PAGE_MAX
+        )
+        after = _read_token(request.pagination_token)
+        lsn, records = self._index.matching_records(namespace, condition)
+        rest = [record for record in records if after is None or record.id > after]
+        page = rest[:limit]
+        token = _token(page[-1].id) if len(rest) > limit else None
+        return Fetched(lsn, request.namespace, page, token)
+
+    def update(self, request: Update) -> Written:
+        """Change parts of a record, or metadata of all records that a filter selects. `count` only with a filter."""
+        namespace = namespace_name(request.namespace)
+        metadata = None if request.set_metadata is None else encode_metadata(request.set_metadata)
+        if metadata is not None:
+            validation.check_metadata_size(metadata)
+        if request.filter is not None:
+            return self._update_matching(namespace, request, metadata)
+        if not request.id:
+            raise InvalidArgumentError("Either 'id' or 'filter' must be provided")
+        validation.check_record_id(request.id)
+        changes = self._changes(request, request.id, metadata)
+        view, records = self._index.read(namespace, [request.id])
+        if not records:
+            return Written(view.lsn)
+        if metadata is not None:
+            validation.check_metadata_size(merge_metadata(records[0].metadata, metadata))
+        return Written(self._index.write(PatchRecords(namespace, changes)))
+
+    def delete(self, request: Delete) -> Written:
+        """Delete by ids, by filter, or everything; with a filter, `ids` are not looked at."""
+        namespace = namespace_name(request.namespace)
+        if request.delete_all:
+            if request.ids:
+                raise InvalidArgumentError("No explicit IDs allowed when delete_all=true")
+            if request.filter:
+                raise InvalidArgumentError("No filter allowed when delete_all=true")
+            self._check_exists(namespace)
+            return Written(self._index.write(DeleteNamespace(namespace, keep_declared=True)))
+        if request.filter is not None:
+            condition = self._parse(request.filter, namespace)
+            if condition is None:
+                raise InvalidArgumentError("Delete with empty metadata filter is not allowed")
+            self._check_exists(namespace)
+            return Written(self._index.write_matching(namespace, condition, lambda ids: _deletion(namespace, ids)))
+        if not request.ids:
+            raise InvalidArgumentError("Delete request must contain ids, a filter or delete_all=true")
+        validation.check_ids(request.ids)
+        self._check_exists(namespace)
+        return Written(self._index.write(DeleteRecords(namespace, request.ids)))
+
+    def list_ids(self, request: ListIds) -> IdPage:
+        """List ids in byte order."""
+        limit = validation.page_size(request.limit, limits.LIST_PAGE_MAX, limits.LIST_PAGE_MAX)
+        namespace, after = namespace_name(request.namespace), _read_token(request.pagination_token)
+        lsn, ids = self._index.list_ids(namespace, request.prefix, after, limit + 1)
+        token = _token(ids[limit - 1]) if len(ids) > limit else None
+        return IdPage(lsn, request.namespace, ids[:limit], token)
+
+    def describe_stats(self, request: DescribeStats) -> IndexStats:
+        """Count records by namespace."""
+        if request.filter:
+            raise InvalidArgumentError(
+                "Serverless and Starter indexes do not support describing index stats with metadata filtering"
+            )
+        lsn, record_counts = self._index.record_counts()
+        return IndexStats(
+            lsn=lsn,
+            record_counts=record_counts,
+            dimension=self.definition.dimension,
+            metric=self.definition.metric,
+            vector_type=self.definition.vector_type,
+        )
+
+    def list_namespaces(self, request: ListNamespaces) -> NamespacePage:
+        """List namespaces by name."""
+        limit = validation.page_size(request.limit, limits.LIST_PAGE_MAX, limits.LIST_PAGE_MAX)
+        after = _read_token(request.pagination_token)
+        names = sorted(name for name in self._index.record_counts()[1] if name.startswith(request.prefix))
+        rest = [name for name in names if after is None or name > after]
+        token = _token(rest[limit - 1]) if len(rest) > limit else None
+        summaries = map(self._index.describe_namespace, rest[:limit])
+        return NamespacePage([_description(item) for item in summaries if item is not None], len(names), token)
+
+    def describe_namespace(self, name: str) -> NamespaceDescription:
+        """Describe one namespace; the default one always exists."""
+        name = namespace_name(name)
+        found = self._index.describe_namespace(name)
+        if found is not None:
+            return _description(found)
+        self._check_exists(name)
+        return NamespaceDescription(name, 0, 0, None)
+
+    def create_namespace(self, request: CreateNamespace) -> NamespaceDescription:
+        """Create an empty namespace."""
+        if not request.name or request.name == DEFAULT_NAMESPACE:
+            raise InvalidArgumentError(f"Cannot create the namespace {DEFAULT_NAMESPACE}: it always exists")
+        name = namespace_name(request.name)
+        if self._exists(name):
+            raise AlreadyExistsError(f"Namespace {name} already exists")
+        self._check_namespace_count(name)
+        self._index.write(CreateNamespaceOperation(name, request.filterable_fields))
+        return self.describe_namespace(name)
+
+    def delete_namespace(self, name: str) -> Written:
+        """Delete a namespace with all its records."""
+        name = namespace_name(name)
+        self._check_exists(name)
+        return Written(self._index.write(DeleteNamespace(name)))
+
+    def _update_matching(self, namespace: str, request: Update, metadata: bytes | None) -> Written:
+        condition = self._parse(request.filter, namespace)
+        if condition is None:
+            raise InvalidArgumentError("Update with empty metadata filter is not allowed")
+        if request.dense is not None or request.sparse is not None:
+            raise InvalidArgumentError("Update by metadata request does not support updating vector values.")
+        count = 0
+
+        def make(ids: list[str]) -> Operation | None:
+            nonlocal count
+            count = len(ids)
+            if count > _UPDATE_MATCHES_MAX:
+                raise InvalidArgumentError(
+                    f"Update by metadata matches {count} records, which exceeds the limit of {_UPDATE_MATCHES_MAX}"
+                )
+            if not ids or request.dry_run or not metadata:
+                return None
+            return PatchRecords(namespace, RecordBatch(ids, None, None, bytes_column([metadata] * count)))
+
+        lsn = self._index.write_matching(namespace, condition, make)
+        return Written(lsn, count)
+
+    def _changes(self, request: Update, id_: str, metadata: bytes | None) -> RecordBatch:
+        if request.dense is not None:
+            validation.check_dimension(request.dense, self.definition)
+            validation.check_dense(request.dense[np.newaxis])
+        if request.sparse is not None:
+            validation.check_sparse_vector(request.sparse)
+        return RecordBatch(
+            ids=[id_],
+            dense=None if request.dense is None else request.dense[np.newaxis],
+            sparse=None if request.sparse is None else sparse_column([request.sparse]),
+            metadata=bytes_column([metadata or b""]),
+        )
+
+    def _parse(self, expression: FilterExpression | None, namespace: str) -> Filter | None:
+        if not expression:
+            return None
+        return parse(expression, filterable_fields=self._filterable_fields(namespace))
+
+    def _filterable_fields(self, namespace: str) -> Sequence[str] | None:
+        own = self._index.filterable_fields(namespace)
+        return self.definition.filterable_fields if own is None else own
+
+    def _exists(self, namespace: str) -> bool:
+        return self._index.has_namespace(namespace)
+
+    def _check_exists(self, namespace: str) -> None:
+        if namespace != DEFAULT_NAMESPACE and not self._exists(namespace):
+            raise NotFoundError("Namespace not found")
+
+    def _check_namespace_count(self, namespace: str) -> None:
+        if not self._exists(namespace) and self._index.namespace_count >= limits.NAMESPACES_PER_INDEX_MAX:
+            raise InvalidArgumentError(
+                f"Cannot create more than {limits.NAMESPACES_PER_INDEX_MAX} namespaces in one index"
+            )
+
+
+def _deletion(namespace: str, ids: list[str]) -> Operation | None:
+    return DeleteRecords(namespace, ids) if ids else None
+
+
+def _description(summary: NamespaceSummary) -> NamespaceDescription:
+    return NamespaceDescription(summary.name, summary.record_count, summary.size_bytes, summary.filterable_fields)
+
+
+def _token(last: str) -> str:
+    """An opaque pagination token: the last entry of the page, so that a page stays right when others are deleted."""
+    return base64.urlsafe_b64encode(last.encode()).decode()
+
+
+def _read_token(token: str | None) -> str | None:
+    if not token:
+        return None
+    try:
+        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, UnicodeError) as error:
+        raise InvalidArgumentError("Invalid pagination token") from error

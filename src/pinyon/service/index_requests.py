@@ -1,0 +1,52 @@
+"""Requests of the control plane, independent of the API version that they arrived in.
+
+A codec of `pinyon.wire` builds them and has then checked the shape of the body; `pinyon.service.control_plane`
+checks the content.
+"""
+
+from dataclasses import dataclass, field
+
+from pinyon.model.index import Deployment
+from pinyon.model.metric import Metric, VectorType
+
+
+@dataclass(frozen=True, slots=True)
+class CreateIndex:
+    """Create an index.
+
+    Attributes:
+        name: None lets the server make one up.
+        deployment: `options` has every key of its kind, except that a pod deployment may leave out `pods`.
+        vector_type: what its records carry.
+        dimension: None for a sparse index.
+        metric: None means the default of the vector type.
+        deletion_protection: True refuses deletion of the index.
+        tags: a tag with an empty value is not set.
+        filterable_fields: metadata fields that filters may use; None means all.
+    """
+
+    name: str | None
+    deployment: Deployment
+    vector_type: VectorType = VectorType.DENSE
+    dimension: int | None = None
+    metric: Metric | None = None
+    deletion_protection: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+    filterable_fields: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigureIndex:
+    """Change an index; None leaves a thing as it is.
+
+    Attributes:
+        pod_type: only a pod deployment has one.
+        replicas: only a pod deployment has them.
+        deletion_protection: True refuses deletion of the index.
+        tags: merged into the index's tags; an empty value removes the tag.
+    """
+
+    pod_type: str | None = None
+    replicas: int | None = None
+    deletion_protection: bool | None = None
+    tags: dict[str, str] | None = None
