@@ -1,0 +1,178 @@
+"""The composition root: the one place that knows every part, and joins them into a server."""
+
+import asyncio
+import logging
+import secrets
+import signal
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from pinyon.clock import RandomIds, SystemClock
+from pinyon.engine.database import Database
+from pinyon.engine.index import Index
+from pinyon.model.index import IndexDefinition
+from pinyon.service.admission import Admission
+from pinyon.service.auth import Authenticator
+from pinyon.service.control_plane import ControlPlane
+from pinyon.service.data_plane import DataPlane
+from pinyon.settings import ServerSettings, Settings
+from pinyon.storage.local import LocalStorage
+from pinyon.storage.lock import lock_directory
+from pinyon.telemetry import configure, log_event
+from pinyon.wire.asgi import Application, Gate
+from pinyon.wire.grpc.servicer import GrpcRoutes
+from pinyon.wire.listeners import Listener, ListenOptions, bind, bind_first_free
+from pinyon.wire.rest.control_plane import ControlPlaneRoutes
+from pinyon.wire.rest.data_plane import DataPlaneRoutes
+from pinyon.wire.tls import TlsFiles, ensure_local_certificates, local_names, trust_help
+
+_WORKER_THREADS = 32
+"""Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
+a group commit gathers at most so many writes."""
+
+log = logging.getLogger(__name__)
+
+
+class ServedIndexes:
+    """The indexes of a database, each served on its own port: `pinyon.service.control_plane.Indexes`.
+
+    Called from worker threads; ports are opened and closed on the event loop.
+    """
+
+    def __init__(self, database: Database, gate: Gate, settings: Settings, options: ListenOptions) -> None:
+        """Serve what is in `database`, once `start` was called."""
+        self._database = database
+        self._gate = gate
+        self._settings = settings
+        self._options = options
+        self._listeners: dict[str, Listener] = {}
+        self._loop = asyncio.get_running_loop()
+
+    async def start(self) -> None:
+        """Open the port of every index that exists."""
+        for definition in self._database.definitions():
+            await self._serve(self._database.index(definition.name), bind(self._options.host, definition.port))
+
+    async def stop(self) -> None:
+        """Close all ports, finishing the requests in flight."""
+        await asyncio.gather(*(listener.stop() for listener in self._listeners.values()))
+
+    def definitions(self) -> list[IndexDefinition]:
+        """All indexes, oldest first."""
+        return self._database.definitions()
+
+    def get(self, name: str) -> IndexDefinition:
+        """The definition of one index."""
+        return self._database.get(name)
+
+    def create(self, definition: IndexDefinition) -> IndexDefinition:
+        """Create an index on the first free port and serve it."""
+        taken = {index.port for index in self._database.definitions()}
+        free = (port for port in self._settings.server.index_port_range if port not in taken)
+        port, sockets = bind_first_free(self._options.host, free)
+        try:
+            index = self._database.create(msgspec.structs.replace(definition, port=port))
+        except BaseException:
+            for bound in sockets:
+                bound.close()
+            raise
+        asyncio.run_coroutine_threadsafe(self._serve(index, sockets), self._loop).result()
+        log_event(log, logging.INFO, "created index", index=definition.name, port=port)
+        return index.definition
+
+    def change(self, definition: IndexDefinition) -> None:
+        """Replace the definition of an index."""
+        self._database.change(definition)
+
+    def delete(self, name: str) -> None:
+        """Delete an index, then close its port."""
+        definition = self._database.get(name)
+        self._database.delete(name)
+        listener = self._listeners.pop(definition.index_id)
+        asyncio.run_coroutine_threadsafe(listener.stop(), self._loop).result()
+        log_event(log, logging.INFO, "deleted index", index=name, port=definition.port)
+
+    async def _serve(self, index: Index, sockets: list[socket.socket]) -> None:
+        data_plane = DataPlane(index, upsert_bytes_max=self._settings.limits.upsert_bytes_max)
+        application = Application(self._gate, DataPlaneRoutes(data_plane), GrpcRoutes(data_plane))
+        listener = Listener(application, sockets, self._options)
+        await listener.start()
+        self._listeners[index.definition.index_id] = listener
+
+
+def run(settings: Settings) -> None:
+    """Run a server until SIGTERM or SIGINT, then finish the requests in flight and stop.
+
+    Raises:
+        FailedPreconditionError: another server uses the data directory.
+        DataLossError: a file of the data directory is damaged.
+        UnavailableError: a port is taken, or the disk failed.
+    """
+    configure(settings.telemetry.level)
+    root = Path(settings.server.data_dir)
+    storage = LocalStorage(root)
+    with lock_directory(root):
+        asyncio.run(_serve(settings, root, storage))
+
+
+async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    options = ListenOptions(settings.server.host, _tls_files(settings.server, root), settings.server.stop_timeout_s)
+    control_sockets = bind(settings.server.host, settings.server.port)
+    database = Database(storage, new_salt=lambda: secrets.token_bytes(16), log_file_bytes_max=settings.log.file_bytes_max)
+    with ThreadPoolExecutor(_WORKER_THREADS, "worker") as executor:
+        gate = _gate(settings, executor)
+        indexes = ServedIndexes(database, gate, settings, options)
+        await indexes.start()
+        control_plane = ControlPlane(indexes, gate.clock, gate.ids)
+        routes = ControlPlaneRoutes(control_plane, lambda definition: advertised(settings.server, definition.port))
+        control = Listener(Application(gate, routes), control_sockets, options)
+        await control.start()
+        _announce(settings.server, options, len(database.definitions()))
+        await stopping.wait()
+        log_event(log, logging.INFO, "stopping")
+        # The control plane first: no index may be created while the others are being stopped.
+        await control.stop()
+        await indexes.stop()
+    database.close()
+    log_event(log, logging.INFO, "stopped")
+
+
+def advertised(server: ServerSettings, port: int) -> str:
+    """Where clients reach a port: with the scheme in plain text, bare under TLS.
+
+    Every client takes a host without a scheme for https, and the gRPC clients take only such a host for TLS.
+    """
+    host = f"{server.advertised_host}:{port}"
+    return host if server.tls else f"http://{host}"
+
+
+def _gate(settings: Settings, executor: ThreadPoolExecutor) -> Gate:
+    admission = Admission(
+        requests_max=settings.limits.requests_in_flight_max,
+        bytes_max=settings.limits.bytes_in_flight_max,
+        request_bytes_max=settings.limits.request_bytes_max,
+    )
+    return Gate(Authenticator(settings.server.api_keys), admission, executor, SystemClock(), RandomIds())
+
+
+def _tls_files(server: ServerSettings, root: Path) -> TlsFiles | None:
+    if not server.tls:
+        return None
+    if server.tls_certificate_file and server.tls_key_file:
+        return TlsFiles(Path(server.tls_certificate_file), Path(server.tls_key_file))
+    return ensure_local_certificates(root / "tls", local_names(server.advertised_host))
+
+
+def _announce(server: ServerSettings, options: ListenOptions, index_count: int) -> None:
+    scheme = "https" if server.tls else "http"
+    url = f"{scheme}://{server.advertised_host}:{server.port}"
+    log_event(log, logging.INFO, "listening", url=url, indexes=index_count, data_dir=server.data_dir)
+    if options.tls is not None and options.tls.ca is not None:
+        print(trust_help(options.tls.ca), file=sys.stderr)

@@ -1,0 +1,214 @@
+"""One ASGI application a port: it admits requests, reads their bodies, and hands them to REST or gRPC.
+
+This file is where the event loop ends: a request is answered by a synchronous handler in a worker thread. What must hold:
+
+- a key is checked before a body is read, and a body is read only as far as `Admission` allows;
+- every error becomes an answer: those of `pinyon.errors` by the table in `pinyon.wire.status`, any other one becomes an
+  InternalError, whose details stand in the log under the request id and not in the answer.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+import numpy as np
+
+from pinyon.clock import Clock, IdSource
+from pinyon.errors import InternalError, PinyonError, UnimplementedError
+from pinyon.service.admission import Admission, Ticket
+from pinyon.service.auth import Authenticator
+from pinyon.wire.error_bodies import error_response
+from pinyon.wire.grpc.errors import error_trailers
+from pinyon.protobuf.wire_format import Buffer
+from pinyon.wire.grpc.reply import GrpcReply
+from pinyon.wire.http import Headers, Request, Response
+
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
+Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
+
+_HEALTH_PATH: Final = "/health"
+_LARGE_BODY_BYTES: Final = 256 * 1024
+
+log = logging.getLogger(__name__)
+
+
+class RestHandler(Protocol):
+    """Answers REST requests in a worker thread."""
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request, or raise one of `pinyon.errors`."""
+        ...
+
+
+class GrpcHandler(Protocol):
+    """Answers unary gRPC calls in a worker thread."""
+
+    def call(self, path: str, body: Buffer, headers: Headers) -> GrpcReply:
+        """Answer one call, or raise one of `pinyon.errors`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What all ports of a server share."""
+
+    authenticator: Authenticator
+    admission: Admission
+    executor: Executor
+    clock: Clock
+    ids: IdSource
+
+
+class ClientGoneError(Exception):
+    """The client closed its side before its request was complete. Nobody is left to answer."""
+
+
+class Application:
+    """The ASGI application of one port. `grpc` None: the port speaks REST only."""
+
+    def __init__(self, gate: Gate, rest: RestHandler, grpc: GrpcHandler | None = None) -> None:
+        """Serve `rest` and `grpc` behind `gate`."""
+        self._gate = gate
+        self._rest = rest
+        self._grpc = grpc
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, as ASGI calls it."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        exchange = _Exchange(scope, headers, receive, send, self._gate.ids.new_id(), self._gate.clock.monotonic_s())
+        try:
+            if headers.get("content-type", "").startswith("application/grpc"):
+                await self._serve_grpc(exchange)
+            else:
+                await self._serve_rest(exchange)
+        except ClientGoneError:
+            log.debug("request_id=%s the client closed the connection", exchange.request_id)
+
+    async def _serve_rest(self, exchange: "_Exchange") -> None:
+        request = exchange.request(b"")
+        try:
+            if request.raw_path == _HEALTH_PATH:
+                response = Response(200, b'{"status":"ok"}')
+            else:
+                response = await self._answer(exchange, lambda body: self._rest.handle(exchange.request(body)))
+        except PinyonError as error:
+            response = error_response(error, request)
+        await _send_response(exchange, response, request, self._gate.clock)
+
+    async def _serve_grpc(self, exchange: "_Exchange") -> None:
+        path = exchange.scope["path"]
+        try:
+            if self._grpc is None:
+                raise UnimplementedError("The control plane speaks REST only")
+            handler = self._grpc
+            reply = await self._answer(exchange, lambda body: handler.call(path, body, exchange.headers))
+        except PinyonError as error:
+            await _send_grpc(exchange, GrpcReply(b""), error_trailers(error, exchange.request_id))
+        else:
+            await _send_grpc(exchange, reply, {"grpc-status": "0"})
+
+    async def _answer(self, exchange: "_Exchange", handle: Callable[[Buffer], Any]) -> Any:
+        """Admit, authenticate, read and handle; every error that leaves is one of `pinyon.errors`."""
+        gate = self._gate
+        try:
+            with gate.admission.admit() as ticket:
+                gate.authenticator.authenticate(exchange.api_key)
+                chunks = await _read_body(exchange, ticket)
+                return await asyncio.get_running_loop().run_in_executor(gate.executor, _handle, handle, chunks)
+        except (PinyonError, ClientGoneError):
+            raise
+        except Exception as error:
+            log.exception("request_id=%s failed", exchange.request_id)
+            raise InternalError(f"Internal error; request id {exchange.request_id}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """One request and the way to answer it."""
+
+    scope: Scope
+    headers: Headers
+    receive: Receive
+    send: Send
+    request_id: str
+    started_s: float
+
+    @property
+    def api_key(self) -> bytes | None:
+        """The key as sent; gRPC and REST use the same name."""
+        key = self.headers.get("api-key")
+        return None if key is None else key.encode("latin-1")
+
+    def request(self, body: Buffer) -> Request:
+        """The request as REST handlers see it."""
+        return Request(
+            method=self.scope["method"],
+            raw_path=self.scope["raw_path"].decode("latin-1"),
+            query_string=self.scope["query_string"].decode("latin-1"),
+            headers=self.headers,
+            body=body,
+        )
+
+
+async def _read_body(exchange: _Exchange, ticket: Ticket) -> list[bytes]:
+    """The body in chunks; its bytes are reserved before they are waited for, where the client says how many they are."""
+    announced = exchange.headers.get("content-length", "")
+    if announced.isdecimal():
+        ticket.reserve(int(announced))
+    receive, reserved = exchange.receive, ticket.reserved
+    chunks: list[bytes] = []
+    size = 0
+    # A tight loop, since a body of megabytes arrives in pieces of 8 KiB.
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        chunk = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > reserved:
+            ticket.reserve(size)
+        if not message.get("more_body", False):
+            return chunks
+
+
+def _handle(handle: Callable[[Buffer], Any], chunks: list[bytes]) -> Any:
+    """Join the chunks of a body, in the worker thread, and handle it."""
+    if len(chunks) == 1:
+        return handle(chunks[0])
+    if sum(map(len, chunks)) < _LARGE_BODY_BYTES:
+        return handle(b"".join(chunks))
+    # numpy lets other threads run while it copies, as `bytes.join` does not.
+    return handle(np.concatenate([np.frombuffer(chunk, np.uint8) for chunk in chunks]).data)
+
+
+async def _send_response(exchange: _Exchange, response: Response, request: Request, clock: Clock) -> None:
+    headers = response.headers | {
+        "x-pinecone-request-id": exchange.request_id,
+        "x-pinecone-api-version": request.api_version.value,
+        "x-pinecone-request-latency-ms": str(int((clock.monotonic_s() - exchange.started_s) * 1000)),
+        "content-length": str(len(response.body)),
+    }
+    if response.body:
+        headers["content-type"] = response.content_type
+    start = {"type": "http.response.start", "status": response.status, "headers": _encode_headers(headers)}
+    await exchange.send(start)
+    await exchange.send({"type": "http.response.body", "body": response.body})
+
+
+async def _send_grpc(exchange: _Exchange, reply: GrpcReply, trailers: Headers) -> None:
+    headers = {"content-type": "application/grpc", "x-pinecone-request-id": exchange.request_id} | reply.metadata
+    start = {"type": "http.response.start", "status": 200, "headers": _encode_headers(headers), "trailers": True}
+    await exchange.send(start)
+    await exchange.send({"type": "http.response.body", "body": reply.body})
+    await exchange.send({"type": "http.response.trailers", "headers": _encode_headers(trailers)})
+
+
+def _encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]

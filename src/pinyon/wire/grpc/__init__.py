@@ -1,0 +1,1 @@
+"""gRPC: frames, messages of `VectorService`, methods. Its own codec, so that no user needs grpcio or protobuf."""

@@ -1,0 +1,56 @@
+"""An HTTP request with its whole body, and a response: what REST handlers see of HTTP."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+from pinyon.protobuf.wire_format import Buffer
+from pinyon.wire.api_version import ApiVersion
+
+Headers: TypeAlias = dict[str, str]
+"""Names in lower case, as HTTP/2 has them; several values of one name are not told apart."""
+
+REQUEST_LSN: Final = "x-pinecone-request-lsn"
+"""On a write: its own LSN."""
+INDEXED_LSN: Final = "x-pinecone-max-indexed-lsn"
+"""On a read: the newest LSN that it saw. A client's own write is in a read where this is at least the write's LSN."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `raw_path` is percent-encoded as the client sent it, without the query."""
+
+    method: str
+    raw_path: str
+    query_string: str = ""
+    headers: Headers = field(default_factory=dict)
+    body: Buffer = b""
+
+    @cached_property
+    def api_version(self) -> ApiVersion:
+        """The API version that the client asked for."""
+        return ApiVersion.parse(self.headers.get("x-pinecone-api-version"))
+
+    @cached_property
+    def segments(self) -> list[str]:
+        """The path's parts, split before they are decoded, so that `%2F` stays inside its part."""
+        return [unquote(part) for part in self.raw_path.strip("/").split("/")]
+
+    @cached_property
+    def query(self) -> dict[str, list[str]]:
+        """Query parameters; a repeated one has several values."""
+        values: dict[str, list[str]] = {}
+        for key, value in parse_qsl(self.query_string, keep_blank_values=True):
+            values.setdefault(key, []).append(value)
+        return values
+
+
+@dataclass(frozen=True)
+class Response:
+    """One response; `content_type` is sent only with a body."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Headers = field(default_factory=dict)
+    content_type: str = "application/json"

@@ -1,0 +1,131 @@
+"""Ports: one h2corn server each, which carries REST over HTTP/1.1 and gRPC over HTTP/2 on the same port.
+
+The only file that knows h2corn. Sockets are bound here and handed over, so that a port in use is an error of the caller
+who asked for it and not of a task in the background.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import h2corn
+import h2corn._lib
+
+from pinyon.errors import ResourceExhaustedError, UnavailableError
+from pinyon.wire.asgi import Application
+from pinyon.wire.tls import TlsFiles
+
+_BACKLOG = 1024
+_HEADERS_BYTES_MAX = 2 * 1024 * 1024
+"""A request line may hold a thousand ids of 512 characters, each three times as long when percent-encoded."""
+_STREAMS_MAX = 1024
+"""Concurrent calls of one gRPC connection: asynchronous clients send hundreds at once over one."""
+
+# h2corn announces every server on standard error; a server with a port per index would announce each of them.
+h2corn._lib.emit_banner = lambda *_: None  # noqa: SLF001
+
+
+@dataclass(frozen=True, slots=True)
+class ListenOptions:
+    """What all ports share. `host` is the address to bind; `tls` None: plain text."""
+
+    host: str
+    tls: TlsFiles | None
+    stop_timeout_s: float
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Listening sockets for a port, one for each address of `host` (a name such as localhost has two).
+
+    Raises:
+        UnavailableError: the port is taken or may not be used.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            with contextlib.suppress(_NoSuchFamilyError):
+                sockets.append(_listening_socket(family, address))
+    except OSError as error:
+        for bound in sockets:
+            bound.close()
+        raise UnavailableError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return sockets
+
+
+def bind_first_free(host: str, ports: Iterable[int]) -> tuple[int, list[socket.socket]]:
+    """The first of `ports` that can be bound, and its sockets.
+
+    Raises:
+        ResourceExhaustedError: none of them can.
+    """
+    for port in ports:
+        with contextlib.suppress(UnavailableError):
+            return port, bind(host, port)
+    raise ResourceExhaustedError("No port is left for another index; start Pinyon with a wider range of index ports")
+
+
+class Listener:
+    """A port that serves an application until it is stopped. Used on the event loop only."""
+
+    def __init__(self, application: Application, sockets: list[socket.socket], options: ListenOptions) -> None:
+        """Serve `application` on `sockets`, which belong to the listener from now on."""
+        self._sockets = sockets
+        self._server = h2corn.Server(application, _config(sockets, options))
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to serve; returns when connections are accepted."""
+        self._serving = asyncio.create_task(self._server.serve())
+        await self._server.wait_started()
+
+    async def stop(self) -> None:
+        """Accept no more connections, wait for the requests in flight, and release the port."""
+        self._server.shutdown()
+        if self._serving is not None:
+            await self._serving
+        for bound in self._sockets:
+            bound.close()
+
+
+class _NoSuchFamilyError(Exception):
+    """The machine has no IPv6, or no IPv4."""
+
+
+def _listening_socket(family: int, address: Any) -> socket.socket:
+    try:
+        bound = socket.socket(family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _NoSuchFamilyError from error
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        bound.listen(_BACKLOG)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _config(sockets: list[socket.socket], options: ListenOptions) -> h2corn.Config:
+    return h2corn.Config(
+        bind=tuple(f"fd://{bound.fileno()}" for bound in sockets),
+        certfile=None if options.tls is None else options.tls.certificate,
+        keyfile=None if options.tls is None else options.tls.key,
+        grpc=True,
+        lifespan="off",
+        access_log=False,
+        server_header="off",
+        max_request_body_size=0,  # `Admission` bounds bodies, and answers in Pinecone's way.
+        max_concurrent_streams=_STREAMS_MAX,
+        limit_request_line=_HEADERS_BYTES_MAX,
+        limit_request_head_size=_HEADERS_BYTES_MAX,
+        h2_max_header_list_size=_HEADERS_BYTES_MAX,
+        timeout_graceful_shutdown=options.stop_timeout_s,
+    )

@@ -1,0 +1,103 @@
+"""REST of the control plane: paths and methods to calls of the service.
+
+Handlers raise `pinyon.errors`; whoever calls `handle` turns those into statuses and bodies.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from pinyon.errors import NotFoundError, UnimplementedError
+from pinyon.model.index import IndexDefinition
+from pinyon.service.control_plane import ControlPlane
+from pinyon.wire.http import Request, Response
+from pinyon.wire.rest.index_bodies import parse_configure, parse_create
+from pinyon.wire.rest.index_shapes import show_index
+
+HostOf: TypeAlias = Callable[[IndexDefinition], str]
+"""Where clients reach the data plane of an index: with scheme in plain text, without it under TLS."""
+
+_Handlers: TypeAlias = Mapping[str, Callable[[Request], Response]]
+
+_NOT_BUILT: Final = {
+    "admin": "The admin API",
+    "assistant": "The assistant API",
+    "backup-schedules": "Backup schedules",
+    "backups": "Backups",
+    "collections": "Collections",
+    "embed": "Embedding of texts",
+    "models": "The list of models",
+    "rerank": "Reranking",
+    "restore-jobs": "Restore jobs",
+}
+"""Families of Pinecone's control plane that Pinyon does not have, by path segment."""
+
+
+class ControlPlaneRoutes:
+    """The control plane as an HTTP application. Any thread may call `handle`."""
+
+    def __init__(self, control_plane: ControlPlane, host_of: HostOf) -> None:
+        """Serve a control plane; `host_of` says which host each index is shown with."""
+        self._control_plane = control_plane
+        self._host_of = host_of
+        self._of_all: _Handlers = {"GET": self._list, "POST": self._create}
+        self._of_one: _Handlers = {"GET": self._describe, "PATCH": self._configure, "DELETE": self._delete}
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            PinyonError: the request failed; its class says how.
+        """
+        match request.segments:
+            case ["indexes"]:
+                return _call(self._of_all, request)
+            case ["indexes", "create-for-model"] if request.method == "POST":
+                raise UnimplementedError("Integrated embedding is not supported yet")
+            case ["indexes", _]:
+                return _call(self._of_one, request)
+            case ["indexes", _, family, *_] | [family, *_] if family in _NOT_BUILT:
+                raise UnimplementedError(f"Not supported yet: {_NOT_BUILT[family]}")
+            case _:
+                raise NotFoundError(f"Resource {request.raw_path} not found")
+
+    def _list(self, request: Request) -> Response:
+        indexes = [self._show(index, request) for index in self._control_plane.list_indexes()]
+        return _json(200, {"indexes": indexes})
+
+    def _create(self, request: Request) -> Response:
+        created = self._control_plane.create_index(parse_create(request.body, request.api_version))
+        return _json(201, self._show(created, request))
+
+    def _describe(self, request: Request) -> Response:
+        return _json(200, self._show(self._control_plane.describe_index(_name(request)), request))
+
+    def _configure(self, request: Request) -> Response:
+        changes = parse_configure(request.body, request.api_version)
+        return _json(202, self._show(self._control_plane.configure_index(_name(request), changes), request))
+
+    def _delete(self, request: Request) -> Response:
+        self._control_plane.delete_index(_name(request))
+        return Response(202)
+
+    def _show(self, definition: IndexDefinition, request: Request) -> dict[str, Any]:
+        return show_index(definition, request.api_version, self._host_of(definition))
+
+
+def _name(request: Request) -> str:
+    return request.segments[1]
+
+
+def _call(handlers: _Handlers, request: Request) -> Response:
+    handler = handlers.get(request.method)
+    if handler is not None:
+        return handler(request)
+    allowed = ", ".join(handlers)
+    message = f"{request.method} is not allowed for {request.raw_path}, only {allowed}"
+    body = {"status": 405, "error": {"code": "UNIMPLEMENTED", "message": message}}
+    return Response(405, msgspec.json.encode(body), {"allow": allowed})
+
+
+def _json(status: int, body: dict[str, Any]) -> Response:
+    return Response(status, msgspec.json.encode(body))

@@ -1,0 +1,346 @@
+"""REST of the data plane: paths and methods to calls of the service, results to JSON.
+
+Handlers raise `pinyon.errors`; whoever calls `handle` turns those into statuses and bodies.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
+from urllib.parse import unquote
+
+import numpy as np
+import orjson
+
+from pinyon.errors import InvalidArgumentError, NotFoundError, UnimplementedError
+from pinyon.model.record import Match, Record, SparseVector
+from pinyon.protobuf.struct import json_object
+from pinyon.service import requests
+from pinyon.service.data_plane import DataPlane
+from pinyon.service.requests import Fetched, NamespaceDescription, Written
+from pinyon.service.validation import DEFAULT_NAMESPACE
+from pinyon.wire.api_version import ApiVersion
+from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Request, Response
+from pinyon.wire.rest import vector_json as read
+
+_Handler: TypeAlias = Callable[[Request], Response]
+
+_UPSERT: Final = read.field_names("vectors", "namespace")
+_QUERY: Final = read.field_names(
+    "namespace", "topK", "filter", "includeValues", "includeMetadata", "vector", "sparseVector", "id",
+    "queries", "scanFactor", "maxCandidates",
+)  # fmt: skip
+_FETCH_BY_METADATA: Final = read.field_names("namespace", "filter", "limit", "paginationToken")
+_UPDATE: Final = read.field_names("id", "values", "sparseValues", "setMetadata", "namespace", "filter", "dryRun")
+_DELETE: Final = read.field_names("ids", "deleteAll", "namespace", "filter")
+_STATS: Final = read.field_names("filter")
+_CREATE_NAMESPACE: Final = read.field_names("name", "schema")
+_SCHEMA: Final = read.field_names("fields")
+
+
+class DataPlaneRoutes:
+    """The data plane of one index as an HTTP application. Any thread may call `handle`."""
+
+    def __init__(self, data_plane: DataPlane) -> None:
+        """Serve one index."""
+        self._data_plane = data_plane
+        self._routes: dict[tuple[str, str], _Handler] = {
+            ("POST", "/vectors/upsert"): self._upsert,
+            ("POST", "/query"): self._query,
+            ("GET", "/vectors/fetch"): self._fetch,
+            ("POST", "/vectors/fetch_by_metadata"): self._fetch_by_metadata,
+            ("POST", "/vectors/update"): self._update,
+            ("POST", "/vectors/delete"): self._delete,
+            ("DELETE", "/vectors/delete"): self._delete_by_parameters,
+            ("GET", "/vectors/list"): self._list,
+            ("POST", "/describe_index_stats"): self._stats,
+            ("GET", "/describe_index_stats"): self._stats,
+            ("GET", "/namespaces"): self._list_namespaces,
+            ("POST", "/namespaces"): self._create_namespace,
+        }
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request.
+
+        Raises:
+            PinyonError: the request failed; its class says how.
+        """
+        handler = self._routes.get((request.method, request.raw_path))
+        if handler is not None:
+            return handler(request)
+        return self._handle_namespace_path(request)
+
+    def _handle_namespace_path(self, request: Request) -> Response:
+        """Paths that hold a namespace, or that belong to a part of Pinecone's API that is not there."""
+        match request.segments:
+            case ["records", "namespaces", _, *_]:
+                raise UnimplementedError("Records with integrated embedding are not supported yet")
+            case ["namespaces", _, *_, "documents", _]:
+                raise UnimplementedError("The documents API is not supported yet")
+            case ["bulk", "imports", *_]:
+                raise UnimplementedError("Bulk imports are not supported yet")
+            case ["namespace-aliases", *_]:
+                raise UnimplementedError("Namespace aliases are not supported yet")
+            case ["namespaces", _, *_] if request.method in ("GET", "DELETE"):
+                # Some clients leave a `/` inside a namespace as it is: everything behind the prefix is the name.
+                name = unquote(request.raw_path.removeprefix("/namespaces/"))
+                return self._describe_namespace(request, name) if request.method == "GET" else self._drop(name)
+        if any(path == request.raw_path for _, path in self._routes):
+            return _method_not_allowed(request)
+        raise NotFoundError(f"Path {request.raw_path} not found")
+
+    def _upsert(self, request: Request) -> Response:
+        fields = read.parse_object(request.body, _UPSERT)
+        if "vectors" not in fields:
+            raise InvalidArgumentError("Upsert request must contain at least one vector")
+        records = read.read_records(fields["vectors"], self._data_plane.definition.dimension)
+        written = self._data_plane.upsert(requests.Upsert(read.read_text(fields, "namespace"), records))
+        return _written({"upsertedCount": written.count}, written)
+
+    def _query(self, request: Request) -> Response:
+        fields = read.parse_object(request.body, _QUERY)
+        _refuse_unsupported_query_fields(fields)
+        top_k = read.read_int(fields, "topK")
+        if top_k is None:
+            raise InvalidArgumentError("Query request must contain top_k")
+        matches = self._data_plane.query(
+            requests.Query(
+                namespace=read.read_text(fields, "namespace"),
+                top_k=top_k,
+                dense=read.read_floats(fields["vector"], "vector") if _given(fields, "vector") else None,
+                sparse=read.read_sparse(fields["sparseVector"]) if "sparseVector" in fields else None,
+                id=read.read_text(fields, "id") or None,
+                filter=read.read_dict(fields, "filter"),
+                include_values=read.read_bool(fields, "includeValues"),
+                include_metadata=read.read_bool(fields, "includeMetadata"),
+            )
+        )
+        body = {
+            "results": [],
+            "matches": [_match(match) for match in matches.matches],
+            "namespace": _shown(matches.namespace, request),
+            "usage": {"readUnits": matches.read_units},
+        }
+        return _json(body, {INDEXED_LSN: str(matches.lsn)})
+
+    def _fetch(self, request: Request) -> Response:
+        fetch = requests.Fetch(_parameter(request, "namespace") or "", request.query.get("ids", []))
+        return _fetched(self._data_plane.fetch(fetch), request)
+
+    def _fetch_by_metadata(self, request: Request) -> Response:
+        fields = read.parse_object(request.body, _FETCH_BY_METADATA)
+        fetched = self._data_plane.fetch_by_metadata(
+            requests.FetchByMetadata(
+                namespace=read.read_text(fields, "namespace"),
+                filter=read.read_dict(fields, "filter") or {},
+                limit=read.read_int(fields, "limit"),
+                pagination_token=read.read_text(fields, "paginationToken") or None,
+            )
+        )
+        return _fetched(fetched, request)
+
+    def _update(self, request: Request) -> Response:
+        fields = read.parse_object(request.body, _UPDATE)
+        written = self._data_plane.update(
+            requests.Update(
+                namespace=read.read_text(fields, "namespace"),
+                id=read.read_text(fields, "id") or None,
+                filter=read.read_dict(fields, "filter"),
+                dense=read.read_floats(fields["values"], "values") if _given(fields, "values") else None,
+                sparse=read.read_sparse(fields["sparseValues"]) if "sparseValues" in fields else None,
+                set_metadata=read.read_metadata(fields["setMetadata"]) if "setMetadata" in fields else None,
+                dry_run=read.read_bool(fields, "dryRun"),
+            )
+        )
+        return _written({} if written.count is None else {"matchedRecords": written.count}, written)
+
+    def _delete(self, request: Request) -> Response:
+        fields = read.parse_object(request.body, _DELETE)
+        written = self._data_plane.delete(
+            requests.Delete(
+                namespace=read.read_text(fields, "namespace"),
+                ids=read.read_texts(fields, "ids"),
+                filter=read.read_dict(fields, "filter"),
+                delete_all=read.read_bool(fields, "deleteAll"),
+            )
+        )
+        return _written({}, written)
+
+    def _delete_by_parameters(self, request: Request) -> Response:
+        """The oldest clients' form: DELETE with everything in the query string."""
+        everything = _parameter(request, "deleteAll") or _parameter(request, "delete_all") or "false"
+        if everything.lower() not in ("true", "false"):
+            raise InvalidArgumentError("Invalid value for 'deleteAll': expected a boolean")
+        written = self._data_plane.delete(
+            requests.Delete(
+                namespace=_parameter(request, "namespace") or "",
+                ids=request.query.get("ids", []),
+                delete_all=everything.lower() == "true",
+            )
+        )
+        return _written({}, written)
+
+    def _list(self, request: Request) -> Response:
+        page = self._data_plane.list_ids(
+            requests.ListIds(
+                namespace=_parameter(request, "namespace") or "",
+                prefix=_parameter(request, "prefix") or "",
+                limit=_integer_parameter(request, "limit"),
+                pagination_token=_parameter(request, "paginationToken") or _parameter(request, "pagination_token"),
+            )
+        )
+        body: dict[str, Any] = {
+            "vectors": [{"id": id_} for id_ in page.ids],
+            "namespace": _shown(page.namespace, request),
+            "usage": {"readUnits": page.read_units},
+        }
+        return _json(body | _pagination(page.next_token))
+
+    def _stats(self, request: Request) -> Response:
+        fields = read.parse_object(request.body, _STATS) if request.body else {}
+        stats = self._data_plane.describe_stats(requests.DescribeStats(read.read_dict(fields, "filter")))
+        body: dict[str, Any] = {
+            "namespaces": {
+                _shown(name, request): {"vectorCount": count} for name, count in stats.record_counts.items()
+            },
+            "indexFullness": 0,
+            "totalVectorCount": sum(stats.record_counts.values()),
+            "metric": stats.metric,
+            "vectorType": stats.vector_type,
+        }
+        return _json(body if stats.dimension is None else body | {"dimension": stats.dimension})
+
+    def _list_namespaces(self, request: Request) -> Response:
+        page = self._data_plane.list_namespaces(
+            requests.ListNamespaces(
+                prefix=_parameter(request, "prefix") or "",
+                limit=_integer_parameter(request, "limit"),
+                pagination_token=_parameter(request, "paginationToken") or _parameter(request, "pagination_token"),
+            )
+        )
+        body: dict[str, Any] = {
+            "namespaces": [_namespace(item, request) for item in page.namespaces],
+            "total_count": page.total_count,
+        }
+        return _json(body | _pagination(page.next_token))
+
+    def _create_namespace(self, request: Request) -> Response:
+        fields = read.parse_object(request.body, _CREATE_NAMESPACE)
+        schema = read.read_object(fields["schema"], _SCHEMA, "schema") if "schema" in fields else {}
+        filterable = read.read_dict(schema, "fields")
+        created = self._data_plane.create_namespace(
+            requests.CreateNamespace(
+                read.read_text(fields, "name"), None if filterable is None else _filterable_fields(filterable)
+            )
+        )
+        return _json(_namespace(created, request))
+
+    def _describe_namespace(self, request: Request, name: str) -> Response:
+        return _json(_namespace(self._data_plane.describe_namespace(name), request))
+
+    def _drop(self, name: str) -> Response:
+        return _written({}, self._data_plane.delete_namespace(name))
+
+
+def _refuse_unsupported_query_fields(fields: dict[str, Any]) -> None:
+    if "queries" in fields and len(fields["queries"]):
+        raise InvalidArgumentError("The field 'queries' is deprecated and not supported; send one query a request")
+    for name in ("scanFactor", "maxCandidates"):
+        if name in fields:
+            raise InvalidArgumentError(f"'{name}' is only supported for dedicated read capacity")
+
+
+def _given(fields: dict[str, Any], name: str) -> bool:
+    """True for a field that is there and not an empty list: some clients send `[]` for none."""
+    return name in fields and (not hasattr(fields[name], "__len__") or len(fields[name]) > 0)
+
+
+def _filterable_fields(fields: dict[str, Any]) -> tuple[str, ...]:
+    for name, options in fields.items():
+        if options != {"filterable": True}:
+            raise InvalidArgumentError(
+                f"Field '{name}' is set to {orjson.dumps(options).decode()}. Only filterable: true is supported."
+            )
+    return tuple(fields)
+
+
+def _parameter(request: Request, name: str) -> str | None:
+    values = request.query.get(name)
+    return values[-1] if values else None
+
+
+def _integer_parameter(request: Request, name: str) -> int | None:
+    value = _parameter(request, name)
+    if value is None:
+        return None
+    limit = read.read_int({name: value}, name)
+    if not limit:
+        raise InvalidArgumentError(f"Invalid value for '{name}': expected a positive integer")
+    return limit
+
+
+def _shown(namespace: str, request: Request) -> str:
+    """A namespace as the client's version shows it."""
+    return request.api_version.default_namespace if namespace in ("", DEFAULT_NAMESPACE) else namespace
+
+
+def _match(match: Match) -> dict[str, Any]:
+    """One match. The score is shown with the digits of a float32, the values likewise."""
+    shown: dict[str, Any] = {"id": match.id, "score": np.float32(match.score)}
+    shown["values"] = [] if match.dense is None else match.dense
+    if match.sparse is not None:
+        shown["sparseValues"] = _sparse(match.sparse)
+    if match.metadata:
+        shown["metadata"] = json_object(match.metadata)
+    return shown
+
+
+def _record(record: Record) -> dict[str, Any]:
+    shown: dict[str, Any] = {"id": record.id, "values": [] if record.dense is None else record.dense}
+    if record.sparse is not None:
+        shown["sparseValues"] = _sparse(record.sparse)
+    if record.metadata:
+        shown["metadata"] = json_object(record.metadata)
+    return shown
+
+
+def _sparse(vector: SparseVector) -> dict[str, Any]:
+    return {"indices": vector.indices, "values": vector.values}
+
+
+def _namespace(namespace: NamespaceDescription, request: Request) -> dict[str, Any]:
+    """One namespace; its 64-bit numbers are strings, as protobuf's JSON has them."""
+    shown: dict[str, Any] = {
+        "name": _shown(namespace.name, request),
+        "record_count": str(namespace.record_count),
+    }
+    if namespace.filterable_fields is not None:
+        shown["schema"] = {"fields": {field: {"filterable": True} for field in namespace.filterable_fields}}
+        shown["indexed_fields"] = {"fields": list(namespace.filterable_fields)}
+    if request.api_version.at_least(ApiVersion.V2026_07):
+        shown["size_bytes"] = str(namespace.size_bytes)
+    return shown
+
+
+def _fetched(fetched: Fetched, request: Request) -> Response:
+    body: dict[str, Any] = {
+        "vectors": {record.id: _record(record) for record in fetched.records},
+        "namespace": _shown(fetched.namespace, request),
+        "usage": {"readUnits": fetched.read_units},
+    }
+    return _json(body | _pagination(fetched.next_token), {INDEXED_LSN: str(fetched.lsn)})
+
+
+def _pagination(next_token: str | None) -> dict[str, Any]:
+    return {} if next_token is None else {"pagination": {"next": next_token}}
+
+
+def _written(body: dict[str, Any], written: Written) -> Response:
+    return _json(body, {REQUEST_LSN: str(written.lsn)})
+
+
+def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(200, orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), headers or {})
+
+
+def _method_not_allowed(request: Request) -> Response:
+    body = {"code": 12, "message": f"{request.method} is not allowed for {request.raw_path}", "details": []}
+    return Response(405, orjson.dumps(body))

@@ -1,0 +1,111 @@
+"""How an index is shown: `dimension`, `metric` and `spec` up to 2026-04, `schema` and `deployment` from 2026-07.
+
+One stored definition has both shapes, whichever version created it. Old clients fail on a whole list for one field
+that they cannot read, so each version gets the fields that it knows, none of them null, and every field it requires.
+"""
+
+from typing import Any, Final
+
+from pinyon.model.index import Deployment, IndexDefinition
+from pinyon.model.metric import VectorType
+from pinyon.wire.api_version import ApiVersion
+from pinyon.wire.rest.index_schema import DENSE_NAME, SPARSE_NAME
+
+_READY: Final = {"ready": True, "state": "Ready"}
+_READ_CAPACITY: Final = {
+    "mode": "OnDemand",
+    "status": {"state": "Ready", "current_replicas": None, "current_shards": None},
+}
+
+_SPARSE_DIMENSION: Final = 1
+"""Shown for sparse indexes to versions that have none: their clients require a dimension of 1 to 20000."""
+
+
+def show_index(definition: IndexDefinition, version: ApiVersion, host: str) -> dict[str, Any]:
+    """The JSON object of an index.
+
+    Args:
+        definition: the index.
+        version: the API version of the request.
+        host: where clients reach its data plane.
+    """
+    if version.has_schema_indexes:
+        return _with_schema(definition, host)
+    return _with_spec(definition, version, host)
+
+
+def _protection(definition: IndexDefinition) -> str:
+    return "enabled" if definition.deletion_protection else "disabled"
+
+
+def _filterable(definition: IndexDefinition) -> dict[str, dict[str, bool]]:
+    return {name: {"filterable": True} for name in definition.filterable_fields or ()}
+
+
+# Up to 2026-04.
+
+
+def _with_spec(definition: IndexDefinition, version: ApiVersion, host: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {"name": definition.name, "metric": definition.metric.value, "host": host}
+    if definition.dimension is not None:
+        shown["dimension"] = definition.dimension
+    elif not version.at_least(ApiVersion.V2025_01):
+        shown["dimension"] = _SPARSE_DIMENSION
+    if version.at_least(ApiVersion.V2025_01):
+        shown["vector_type"] = definition.vector_type.value
+    if version.at_least(ApiVersion.V2024_07):
+        shown["deletion_protection"] = _protection(definition)
+    if version.at_least(ApiVersion.V2024_10) and definition.tags:
+        shown["tags"] = definition.tags
+    return shown | {"spec": _spec(definition, version), "status": _READY}
+
+
+def _spec(definition: IndexDefinition, version: ApiVersion) -> dict[str, Any]:
+    options = dict(definition.deployment.options)
+    has_fields = definition.filterable_fields is not None
+    if definition.deployment.kind == "pod":
+        if has_fields:
+            options["metadata_config"] = {"indexed": definition.filterable_fields}
+    elif version.at_least(ApiVersion.V2025_10):
+        options["read_capacity"] = _READ_CAPACITY
+        if has_fields:
+            options["schema"] = {"fields": _filterable(definition)}
+    return {definition.deployment.kind: options}
+
+
+# 2026-07.
+
+
+def _with_schema(definition: IndexDefinition, host: str) -> dict[str, Any]:
+    shown = {
+        "name": definition.name,
+        "host": host,
+        "status": _READY,
+        "schema": {"fields": _schema_fields(definition)},
+        "deployment": _deployment(definition.deployment),
+        "deletion_protection": _protection(definition),
+        "tags": definition.tags or None,
+    }
+    if definition.deployment.kind != "pod":
+        shown["read_capacity"] = _READ_CAPACITY
+    return shown
+
+
+def _schema_fields(definition: IndexDefinition) -> dict[str, dict[str, Any]]:
+    """A dense classic index always reports both vectors, for its records may carry sparse values too."""
+    sparse = {SPARSE_NAME: {"type": "sparse_vector", "description": None}}
+    if definition.vector_type is VectorType.SPARSE:
+        return {**sparse, **_filterable(definition)}
+    dense = {
+        "type": "dense_vector",
+        "dimension": definition.dimension,
+        "metric": definition.metric.value,
+        "description": None,
+    }
+    return {DENSE_NAME: dense, **sparse, **_filterable(definition)}
+
+
+def _deployment(deployment: Deployment) -> dict[str, Any]:
+    kind = "managed" if deployment.kind == "serverless" else deployment.kind
+    options = {key: value for key, value in deployment.options.items() if key != "pods"}
+    return {"deployment_type": kind, **options}

@@ -1,0 +1,149 @@
+"""Settings: where a value comes from, and what is refused with which words."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pinyon.errors import InvalidArgumentError
+from pinyon.settings import OPTIONS, ServerSettings, Settings, load, reference_page
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def refusal(**given: object) -> str:
+    given.setdefault("environment", {})
+    with pytest.raises(InvalidArgumentError) as caught:
+        load(**given)  # type: ignore[arg-type]
+    return caught.value.message
+
+
+def test_nothing_given_means_the_defaults():
+    assert load(environment={"PATH": "/bin"}) == Settings()
+
+
+def test_each_source_wins_over_the_one_before(tmp_path):
+    file = write(tmp_path / "pinyon.toml", '[server]\nport = 1\nhost = "127.0.0.2"\ndata_dir = "file"')
+    environment = {"PINYON_SERVER__PORT": "2", "PINYON_HOST": "127.0.0.3"}
+    server = load({"server.port": "3"}, file, environment).server
+    assert (server.port, server.host, server.data_dir) == (3, "127.0.0.3", "file")
+
+
+def test_the_environment_can_name_the_file(tmp_path):
+    file = write(tmp_path / "pinyon.toml", "[log]\nfile_bytes_max = 8192")
+    assert load(environment={"PINYON_CONFIG": file}).log.file_bytes_max == 8192
+
+
+def test_text_becomes_what_the_option_holds():
+    environment = {"PINYON_TLS": "true", "PINYON_API_KEY": "one,two", "PINYON_STOP_TIMEOUT_S": "1.5"}
+    server = load(environment=environment).server
+    assert (server.tls, server.api_keys, server.stop_timeout_s) == (True, ("one", "two"), 1.5)
+
+
+def test_a_flag_may_be_repeated():
+    assert load({"server.api_keys": ["one", "two"]}, environment={}).server.api_keys == ("one", "two")
+
+
+def test_an_unknown_name_is_refused_with_the_nearest_one(tmp_path):
+    assert refusal(environment={"PINYON_DATADIR": "x"}) == (
+        "environment: there is no setting PINYON_DATADIR; the nearest is PINYON_DATA_DIR"
+    )
+    file = write(tmp_path / "a.toml", "[server]\nprot = 1")
+    assert refusal(config_file=file) == f"{file}: there is no setting server.prot; the nearest is server.port"
+    file = write(tmp_path / "b.toml", "[sever]\nport = 1")
+    assert refusal(config_file=file) == f"{file}: there is no setting sever; the nearest is server"
+    file = write(tmp_path / "c.toml", "server = 1")
+    assert refusal(config_file=file).startswith(f"{file}: there is no setting server;")
+
+
+def test_one_setting_under_two_names_is_refused():
+    environment = {"PINYON_PORT": "1", "PINYON_SERVER__PORT": "1"}
+    assert refusal(environment=environment).endswith("PINYON_SERVER__PORT and PINYON_PORT are the same setting")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"server.port": "http"}, "--port: Expected `int`, got `str`, got 'http'"),
+        ({"server.port": "65536"}, "--port: Expected `int` <= 65535, got '65536'"),
+        ({"telemetry.level": "loud"}, "--telemetry-level: Invalid enum value 'loud', got 'loud'"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_refused_where_it_stands(flags, message):
+    assert refusal(flags=flags) == message
+
+
+def test_a_value_of_another_type_in_the_file_is_refused(tmp_path):
+    file = write(tmp_path / "pinyon.toml", '[server]\nport = "5080 "')
+    assert refusal(config_file=file).startswith(f"{file}: server.port: Expected `int`")
+
+
+@pytest.mark.parametrize("text", ["[server", "port = ", "\xff"])
+def test_a_file_that_is_not_toml_is_named(tmp_path, text):
+    file = tmp_path / "pinyon.toml"
+    file.write_bytes(text.encode("latin-1"))
+    assert refusal(config_file=str(file)).startswith(f"{file}: not TOML")
+
+
+def test_a_missing_file_is_named():
+    assert refusal(config_file="no-such.toml") == "no-such.toml: No such file or directory"
+
+
+def test_keys_are_not_shown():
+    assert "s3cret" not in refusal(flags={"server.api_keys": ["s3cret with spaces"]})
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "db.example"])
+def test_other_machines_may_come_in_only_with_a_key(host):
+    assert "--api-key KEY" in refusal(flags={"server.host": host})
+    flags = {"server.host": host, "server.api_keys": ["key"], "server.public_host": "db.example"}
+    assert load(flags, environment={}).server.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_key(host):
+    assert load({"server.host": host}, environment={}).server.advertised_host == "localhost"
+
+
+def test_the_advertised_host_is_one_that_clients_can_reach():
+    assert ServerSettings(host="192.168.1.5").advertised_host == "192.168.1.5"
+    assert ServerSettings(host="0.0.0.0").advertised_host == "localhost"
+    assert ServerSettings(host="0.0.0.0", public_host="db.example").advertised_host == "db.example"
+
+
+def test_a_host_that_clients_refuse_is_refused():
+    assert "'pinyon': it needs a dot, or localhost in it" in refusal(flags={"server.public_host": "pinyon"})
+
+
+@pytest.mark.parametrize("ports", ["6080-5081", "0-10", "60000-65536"])
+def test_index_ports_must_be_a_range_of_ports(ports):
+    assert f"{ports} is not a range of ports" in refusal(flags={"server.index_ports": ports})
+
+
+def test_index_ports_leave_out_the_control_plane():
+    assert refusal(flags={"server.port": "5100"}).endswith("5081-6080 holds server.port 5100")
+    assert load({"server.index_ports": "7000-7001"}, environment={}).server.index_port_range == range(7000, 7002)
+
+
+def test_tls_files_come_in_pairs_and_with_tls():
+    certificate, key = {"server.tls_certificate_file": "c.pem"}, {"server.tls_key_file": "k.pem"}
+    assert "give both" in refusal(flags={**certificate, "server.tls": True})
+    assert "give --tls too" in refusal(flags={**certificate, **key})
+    assert load({**certificate, **key, "server.tls": True}, environment={}).server.tls_key_file == "k.pem"
+
+
+def test_no_two_options_share_a_name():
+    names = [name for option in OPTIONS for name in (option.key, option.flag, *set(option.variables))]
+    assert len(names) == len(set(names))
+
+
+def test_every_option_says_what_it_means_in_one_sentence_or_two():
+    for option in OPTIONS:
+        assert re.fullmatch(r"[A-Z][^\n|]+\.", option.meaning), option.key
+
+
+def test_the_reference_page_is_current(repository):
+    assert (repository / "docs/reference/settings.md").read_text() == reference_page(), "run `make docs`"
