@@ -1,0 +1,70 @@
+"""The records, request bodies and servers that the benchmarks share."""
+
+import itertools
+import json
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+DIMENSION: Final = 384
+RECORDS: Final = 100_000
+RECORDS_PER_REQUEST: Final = 500
+GENRES: Final = ("comedy", "documentary", "drama", "action", "horror")
+
+
+def vectors(count: int, seed: int = 0) -> np.ndarray:
+    """`(count, DIMENSION)` float32 of unit length."""
+    rows = np.random.default_rng(seed).standard_normal((count, DIMENSION), np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def metadata(row: int) -> dict[str, str | int]:
+    """Small metadata as on the seed page."""
+    return {"genre": GENRES[row % len(GENRES)], "year": 1990 + row % 35}
+
+
+def batches(count: int) -> Iterator[range]:
+    """Rows of one request after another."""
+    for first in range(0, count, RECORDS_PER_REQUEST):
+        yield range(first, min(first + RECORDS_PER_REQUEST, count))
+
+
+def json_bodies(rows: np.ndarray) -> list[bytes]:
+    """Upsert requests as the Python client sends them: doubles with all their digits."""
+    return [
+        json.dumps(
+            {
+                "vectors": [
+                    {"id": f"id-{row}", "values": rows[row].tolist(), "metadata": metadata(row)} for row in batch
+                ],
+                "namespace": "",
+            }
+        ).encode()
+        for batch in batches(len(rows))
+    ]
+
+
+def grpc_messages(rows: np.ndarray) -> list[bytes]:
+    """Upsert requests in protobuf; written by hand here so that nothing of the server's codec is used."""
+    return [b"".join(_field(1, _vector(row, rows[row])) for row in batch) for batch in batches(len(rows))]
+
+
+def _vector(row: int, values: np.ndarray) -> bytes:
+    entries = [
+        _field(1, _field(1, b"genre") + _field(2, _field(3, str(metadata(row)["genre"]).encode()))),
+        _field(1, _field(1, b"year") + _field(2, b"\x11" + struct.pack("<d", metadata(row)["year"]))),
+    ]
+    return _field(1, f"id-{row}".encode()) + _field(2, values.tobytes()) + _field(3, b"".join(entries))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    digits = itertools.takewhile(bool, (value >> shift for shift in itertools.count(7, 7)))
+    return bytes([value & 0x7F | 0x80 * (value > 0x7F)]) + b"".join(
+        bytes([digit & 0x7F | 0x80 * (digit > 0x7F)]) for digit in digits
+    )
