@@ -1,17 +1,16 @@
 """The composition root: the one place that knows every part, and joins them into a server."""
 
 import asyncio
+import contextlib
 import logging
-import secrets
 import signal
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
-from pinyon.clock import RandomIds, SystemClock
+from pinyon.clock import Clock, RandomIds, SystemClock
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.model.index import IndexDefinition
@@ -29,6 +28,8 @@ from pinyon.wire.listeners import Listener, ListenOptions, bind, bind_first_free
 from pinyon.wire.rest.control_plane import ControlPlaneRoutes
 from pinyon.wire.rest.data_plane import DataPlaneRoutes
 from pinyon.wire.tls import TlsFiles, ensure_local_certificates, local_names, trust_help
+from pinyon.wire.tls_hint import tls_hints
+from pinyon.wire.workers import Workers
 
 _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
@@ -125,9 +126,11 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     options = ListenOptions(settings.server.host, _tls_files(settings.server, root), settings.server.stop_timeout_s)
     control_sockets = bind(settings.server.host, settings.server.port)
-    database = Database(storage, new_salt=lambda: secrets.token_bytes(16), log_file_bytes_max=settings.log.file_bytes_max)
-    with ThreadPoolExecutor(_WORKER_THREADS, "worker") as executor:
-        gate = _gate(settings, executor)
+    database = Database(
+        storage, new_salt=lambda: bytes.fromhex(RandomIds().new_id()), log_file_bytes_max=settings.log.file_bytes_max
+    )
+    with contextlib.closing(database), Workers(_WORKER_THREADS) as workers:
+        gate = _gate(settings, workers)
         indexes = ServedIndexes(database, gate, settings, options)
         await indexes.start()
         control_plane = ControlPlane(indexes, gate.clock, gate.ids)
@@ -135,12 +138,12 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
         control = Listener(Application(gate, routes), control_sockets, options)
         await control.start()
         _announce(settings.server, options, len(database.definitions()))
-        await stopping.wait()
+        with _hints(settings.server, gate.clock):
+            await stopping.wait()
         log_event(log, logging.INFO, "stopping")
         # The control plane first: no index may be created while the others are being stopped.
         await control.stop()
         await indexes.stop()
-    database.close()
     log_event(log, logging.INFO, "stopped")
 
 
@@ -153,13 +156,19 @@ def advertised(server: ServerSettings, port: int) -> str:
     return host if server.tls else f"http://{host}"
 
 
-def _gate(settings: Settings, executor: ThreadPoolExecutor) -> Gate:
+def _gate(settings: Settings, workers: Workers) -> Gate:
     admission = Admission(
         requests_max=settings.limits.requests_in_flight_max,
         bytes_max=settings.limits.bytes_in_flight_max,
         request_bytes_max=settings.limits.request_bytes_max,
     )
-    return Gate(Authenticator(settings.server.api_keys), admission, executor, SystemClock(), RandomIds())
+    return Gate(Authenticator(settings.server.api_keys), admission, workers, SystemClock(), RandomIds())
+
+
+def _hints(server: ServerSettings, clock: Clock) -> contextlib.AbstractContextManager[None]:
+    if server.tls:
+        return contextlib.nullcontext()
+    return tls_hints(server.port, server.index_port_range, lambda port: advertised(server, port), clock)
 
 
 def _tls_files(server: ServerSettings, root: Path) -> TlsFiles | None:

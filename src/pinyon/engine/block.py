@@ -13,6 +13,7 @@ Thread rule: one writer; readers need no lock.
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinyon.engine.growable import GrowableArray, GrowableBytes
 from pinyon.engine.metadata_columns import MetadataColumns
@@ -143,13 +144,14 @@ class Block:
         return dense + sparse + self.metadata.data.nbytes + self.id_bytes
 
 
-def squared_norms(rows: Float32s) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def squared_norms(rows: Float32s) -> NDArray[np.float64]:
     """Squared length of each row, `(n,)` float64.
 
-    Summed in float32 where that is safe, which is four times as fast; rows whose squares leave its range are summed again.
+    Summed in float32 where that is safe, which is four times as fast; rows whose squares leave its range are summed
+    again.
     """
     with np.errstate(over="ignore", under="ignore"):
-        norms = np.vecdot(rows, rows).astype(np.float64)
+        norms: NDArray[np.float64] = np.vecdot(rows, rows).astype(np.float64)
     unsafe = ~((norms > 1e-30) & (norms < 1e30))
     if unsafe.any():
         wide = rows[unsafe].astype(np.float64)

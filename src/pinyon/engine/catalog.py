@@ -5,7 +5,8 @@ It is one small JSON file, written anew for every change. What must hold:
 - Replacing the file is the commit point of creating, changing and deleting an index. A stop before it leaves the
   old catalog, a stop after it the new one; folders that the catalog does not name are leftovers.
 - Memory follows the disk: a definition is visible only after it is durable. Where a write fails, it is unknown which
-  of the two catalogs the disk holds; the next change writes the whole catalog and so settles it.
+  of the two catalogs the disk holds, unless it still shows the old one; see `in_doubt`. The next change writes the
+  whole catalog and so settles it.
 - Damage is never read as an answer: the checksum covers every definition, and a flip of any bit is noticed.
 
 The file, without white space:
@@ -19,7 +20,7 @@ from typing import Final
 import msgspec
 from crc32c import crc32c
 
-from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError
+from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError, PinyonError
 from pinyon.model.index import IndexDefinition
 from pinyon.storage.protocol import Storage
 
@@ -66,6 +67,14 @@ class Catalog:
             NotFoundError: no index has that name.
         """
         return _find(self._by_name, name)
+
+    @property
+    def in_doubt(self) -> bool:
+        """True if the disk may hold another catalog than this one, because a write failed half-way."""
+        try:
+            return _load(self._storage) != self._by_name
+        except PinyonError:
+            return True
 
     def add(self, definition: IndexDefinition) -> None:
         """Make an index exist.

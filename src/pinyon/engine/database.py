@@ -5,19 +5,22 @@
 
 Order of disk operations, and what a stop after each leaves:
 
-- create: the catalog names the index, then its folder is made when the log is opened. A stop in between leaves an index
-  with no folder, which is an empty index.
-- delete: the catalog names it no longer, then its folder is removed. A stop in between leaves a folder that no index
-  owns; the next start removes it.
+- create: the folder of the index is made, then the catalog names it. A stop in between leaves a folder that no index
+  owns and that holds no log file; the next start removes it.
+- delete: the catalog names the index no longer, then its folder is removed. A stop in between leaves a folder that no
+  index owns; the next start removes it.
+
+So whenever there is a log file, there is a catalog; a directory where that is not so was damaged, and nothing is
+removed.
 """
 
 import logging
 import threading
 from collections.abc import Callable
 
-from pinyon.engine.catalog import Catalog
+from pinyon.engine.catalog import CATALOG_PATH, Catalog
 from pinyon.engine.index import Index
-from pinyon.errors import NotFoundError
+from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError, UnavailableError
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
 from pinyon.storage.protocol import Storage
@@ -85,11 +88,14 @@ class Database:
             UnavailableError: the disk failed; the index does not exist.
         """
         with self._lock:
-            self._catalog.add(definition)
+            if definition.name in self._indexes:
+                raise AlreadyExistsError("Resource already exists")
             try:
                 index = self._open(definition)
-            except BaseException:
-                self._catalog.remove(definition.name)
+                self._catalog.add(definition)
+            except UnavailableError:
+                # If the disk has the catalog with the index in it after all, that is an index without records.
+                self._remove_folder(definition.index_id)
                 raise
             self._indexes[definition.name] = index
             return index
@@ -105,12 +111,18 @@ class Database:
 
         Raises:
             NotFoundError: no index has that name.
-            UnavailableError: the disk failed.
+            UnavailableError: the disk failed. The index is still there; where it is unknown whether the next start
+                finds it, it takes no more writes.
         """
         with self._lock:
-            definition = self._catalog.remove(name)
+            try:
+                definition = self._catalog.remove(name)
+            except UnavailableError:
+                if self._catalog.in_doubt:
+                    self._indexes[name].close()
+                raise
             self._indexes.pop(name).close()
-            self._storage.remove_tree(f"{_INDEXES}/{definition.index_id}")
+            self._remove_folder(definition.index_id)
 
     def close(self) -> None:
         """Finish the writes under way and close all indexes."""
@@ -132,7 +144,24 @@ class Database:
 
     def _remove_leftovers(self) -> None:
         owned = {definition.index_id for definition in self._catalog.definitions()}
-        for name in self._storage.list_directory(_INDEXES):
-            if name not in owned:
-                log.warning("removing the folder %s/%s of an index that was deleted", _INDEXES, name)
-                self._storage.remove_tree(f"{_INDEXES}/{name}")
+        leftovers = [name for name in self._storage.list_directory(_INDEXES) if name not in owned]
+        if CATALOG_PATH not in self._storage.list_directory(""):
+            self._check_empty(leftovers)
+        for name in leftovers:
+            log.warning("removing the folder %s/%s that no index owns", _INDEXES, name)
+            self._remove_folder(name)
+
+    def _check_empty(self, folders: list[str]) -> None:
+        for name in folders:
+            if self._storage.list_directory(f"{_INDEXES}/{name}/log"):
+                raise DataLossError(
+                    f"{CATALOG_PATH} is missing, but {_INDEXES}/{name} holds records; "
+                    "restore the data directory from a backup"
+                )
+
+    def _remove_folder(self, index_id: str) -> None:
+        """Remove the folder of an index that is no longer in the catalog; the next start tries again."""
+        try:
+            self._storage.remove_tree(f"{_INDEXES}/{index_id}")
+        except UnavailableError as error:
+            log.warning("the folder %s/%s is left over: %s", _INDEXES, index_id, error.message)

@@ -4,7 +4,7 @@ One writer, any number of readers without a lock. What makes that safe:
 
 - values once written never change (`Block.dead_lsn` is the one exception, and says why there);
 - growing copies into a larger array and leaves the old one as it was, so a reader that took `data` keeps a right one;
-- a reader never looks beyond the count that it was given by a view.
+- a reader never looks beyond the count that it was given by a view, or takes `filled`.
 """
 
 from typing import Generic, TypeVar
@@ -43,9 +43,15 @@ class GrowableArray(Generic[Scalar]):
         self.data = grown
 
     @property
+    def filled(self) -> NDArray[Scalar]:
+        """The rows written so far."""
+        count = self.count  # Before `data`: an array taken earlier could be one that has grown too small for it.
+        return self.data[:count]
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the rows written."""
-        return self.data[: self.count].nbytes
+        return self.filled.nbytes
 
 
 class GrowableBytes:

@@ -50,6 +50,11 @@ class Index:
         return self._lsn
 
     @property
+    def row_count(self) -> int:
+        """Rows of all namespaces, dead ones too: what a search may have to look at."""
+        return self._namespaces.row_count
+
+    @property
     def log_bytes(self) -> int:
         """Bytes of the log on disk."""
         return self._log.size_bytes
@@ -102,8 +107,8 @@ class Index:
     def record_counts(self) -> tuple[Lsn, dict[str, int]]:
         """Records by namespace, of those that have records or were declared, and the LSN at which that is so."""
         with self._lock:
-            namespaces = self._namespaces.by_name.values()
-            return self._lsn, {item.name: len(item.memtable) for item in namespaces if len(item.memtable) or item.declared}
+            shown = [item for item in self._namespaces.by_name.values() if len(item.memtable) or item.declared]
+            return self._lsn, {item.name: len(item.memtable) for item in shown}
 
     def describe_namespace(self, name: str) -> NamespaceSummary | None:
         """Numbers of one namespace; None if it never had a record and was not declared."""

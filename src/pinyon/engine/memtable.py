@@ -7,17 +7,22 @@ What must hold:
 - a block in which most rows are dead is given back: its living rows move to the end under the LSN of the write that
   tipped it. To any view that is the same as writing them again.
 
-Thread rule: writes and `row_of` under the index's lock; rows themselves are read without it (see `pinyon.engine.block`).
+Thread rule: writes and `row_of` under the index's lock; rows themselves are read without it, as
+`pinyon.engine.block` says.
 """
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
 from pinyon.engine.block import Block, block_rows
 from pinyon.model.batches import batch_of_records
 from pinyon.model.record import Int64s, Lsn, RecordBatch
+
+_STALE_IDS_MAX: Final = 1024
+"""How many ids that are gone may always wait to be sorted out."""
 
 
 class Memtable:
@@ -37,14 +42,20 @@ class Memtable:
         """Live records."""
         return len(self.row_of)
 
+    @property
+    def row_count(self) -> int:
+        """Rows of all blocks, dead ones too."""
+        return sum(block.row_count for block in self.blocks.values())
+
     def upsert(self, batch: RecordBatch, lsn: Lsn) -> None:
         """Write whole records; `batch.ids` are unique."""
         replaced: list[int] = []
+        added = batch.ids
         if not self.row_of.keys().isdisjoint(batch.ids):
             replaced = [self.row_of[id_] for id_ in batch.ids if id_ in self.row_of]
+            added = [id_ for id_ in batch.ids if id_ not in self.row_of]
         self._append(batch)
-        if len(replaced) < len(batch):
-            self._unsorted_ids.extend(batch.ids)
+        self._add_unsorted(added)
         if replaced:
             self._mark_dead(replaced, lsn)
 
@@ -112,6 +123,12 @@ class Memtable:
         if len(rows):
             self._append(batch_of_records([block.record(row) for row in rows.tolist()]))
             block.mark_dead(rows, lsn)
+
+    def _add_unsorted(self, ids: list[str]) -> None:
+        self._unsorted_ids.extend(ids)
+        if len(self._unsorted_ids) > 2 * len(self.row_of) + _STALE_IDS_MAX:
+            # Ids came and went, and nobody listed them.
+            self._sorted_ids, self._unsorted_ids = [], list(self.row_of)
 
     def _sort_ids(self) -> None:
         """Bring `_sorted_ids` up to date. It may keep deleted ids for a while; readers look them up anyway."""

@@ -12,6 +12,7 @@ Thread rule: any number of readers; one of them at a time brings columns up to d
 
 import threading
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from pinyon.engine.growable import GrowableArray, GrowableBytes
 from pinyon.filter.evaluate import Float64s
 from pinyon.model.record import Int64s, Mask
 from pinyon.protobuf.columns import field_values, texts
+
+_COLUMNS_MAX: Final = 256
+"""Columns that a block keeps. Filters may name fields that no record has, and must not fill the memory with them."""
 
 
 class _Column:
@@ -46,8 +50,10 @@ class _Column:
         self.number_rows.extend(values.number_rows + base)
         self.bools.extend(values.bools)
         self.bool_rows.extend(values.bool_rows + base)
-        self._extend_strings(values.string_rows + base, texts(metadata.data.data, values.string_starts, values.string_ends))
-        self._extend_strings(values.member_rows + base, texts(metadata.data.data, values.member_starts, values.member_ends))
+        strings = texts(metadata.data.data, values.string_starts, values.string_ends)
+        members = texts(metadata.data.data, values.member_starts, values.member_ends)
+        self._extend_strings(values.string_rows + base, strings)
+        self._extend_strings(values.member_rows + base, members)
         self.row_count = row_count
 
     def _extend_strings(self, rows: Int64s, strings: Sequence[str]) -> None:
@@ -76,10 +82,15 @@ class MetadataColumns:
         column = self._columns.get(field)
         if column is None or column.row_count < row_count:
             with self._lock:
-                column = self._columns.setdefault(field, _Column())
+                column = self._columns.get(field) or self._new_column(field)
                 if column.row_count < row_count:
                     column.extend(field, self._metadata, row_count)
         return column
+
+    def _new_column(self, field: str) -> _Column:
+        if len(self._columns) >= _COLUMNS_MAX:
+            self._columns.pop(next(iter(self._columns)))  # Whoever reads it still holds it.
+        return self._columns.setdefault(field, _Column())
 
 
 class RowColumns:
@@ -95,7 +106,7 @@ class RowColumns:
     def numbers(self, field: str) -> tuple[Int64s, Float64s]:
         """Rows where the field is a number, and those numbers."""
         column = self._columns.column(field, self.row_count)
-        rows = column.number_rows.data[: column.number_rows.count]
+        rows = column.number_rows.filled
         values = column.numbers.data[: len(rows)]
         mine = rows < self.row_count
         return rows[mine], values[mine]
@@ -103,7 +114,7 @@ class RowColumns:
     def any_string(self, field: str, wanted: frozenset[str]) -> Mask:
         """Rows where the field is one of these strings, or a list with one of them."""
         column = self._columns.column(field, self.row_count)
-        rows = column.string_rows.data[: column.string_rows.count]
+        rows = column.string_rows.filled
         codes = [code for code in map(column.codes.get, wanted) if code is not None]
         if not codes:
             return np.zeros(self.row_count, np.bool_)
@@ -114,13 +125,13 @@ class RowColumns:
     def boolean(self, field: str, wanted: bool) -> Mask:
         """Rows where the field is this boolean."""
         column = self._columns.column(field, self.row_count)
-        rows = column.bool_rows.data[: column.bool_rows.count]
+        rows = column.bool_rows.filled
         return self._mask(rows[column.bools.data[: len(rows)] == wanted])
 
     def exists(self, field: str) -> Mask:
         """Rows that have the field."""
         column = self._columns.column(field, self.row_count)
-        return self._mask(column.present.data[: column.present.count])
+        return self._mask(column.present.filled)
 
     def _mask(self, rows: Int64s) -> Mask:
         mask = np.zeros(self.row_count, np.bool_)

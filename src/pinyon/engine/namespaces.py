@@ -28,9 +28,19 @@ class Namespaces:
         """Start with none."""
         self._dimension = dimension
         self.by_name: dict[str, Namespace] = {}
+        self.row_count = 0
 
     def apply(self, operation: Operation, lsn: Lsn) -> None:
         """Carry out one operation, under the index's lock."""
+        before = self._rows(operation.namespace)
+        self._carry_out(operation, lsn)
+        self.row_count += self._rows(operation.namespace) - before
+
+    def _rows(self, name: str) -> int:
+        namespace = self.by_name.get(name)
+        return 0 if namespace is None else namespace.memtable.row_count
+
+    def _carry_out(self, operation: Operation, lsn: Lsn) -> None:
         match operation:
             case UpsertRecords(name, records):
                 self._existing_or_new(name).memtable.upsert(records, lsn)

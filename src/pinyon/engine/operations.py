@@ -20,8 +20,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.errors import DataLossError
-from pinyon.model.record import BytesColumn, RecordBatch, SparseColumn
+from pinyon.errors import DataLossError, InvalidArgumentError
+from pinyon.model.record import BytesColumn, Int64s, RecordBatch, SparseColumn
 from pinyon.storage.protocol import BytesLike
 
 
@@ -121,20 +121,22 @@ def decode(entry: memoryview) -> Operation:
             case "create_namespace":
                 fields = header.options["filterable_fields"]
                 return CreateNamespace(header.namespace, None if fields is None else tuple(fields))
+            case unknown:
+                problem = f"it holds the unknown operation {unknown!r}; a newer Pinyon wrote it"
     except (msgspec.MsgspecError, ValueError, LookupError, TypeError) as error:
         raise DataLossError(f"a log entry cannot be read: {error}") from error
-    raise DataLossError(f"a log entry holds the unknown operation {header.kind!r}; a newer Pinyon wrote it")
+    raise DataLossError(f"a log entry cannot be read: {problem}")
 
 
 def _encode_records(kind: str, namespace: str, records: RecordBatch) -> list[BytesLike]:
     sparse, metadata = records.sparse, records.metadata
     columns = [
         _encode_ids(records.ids),
-        None if records.dense is None else _bytes_of(records.dense),
-        None if sparse is None else _bytes_of(sparse.offsets),
-        None if sparse is None else _bytes_of(sparse.indices),
-        None if sparse is None else _bytes_of(sparse.values),
-        None if metadata is None else _bytes_of(metadata.offsets),
+        None if records.dense is None else _bytes_of(records.dense, np.float32),
+        None if sparse is None else _bytes_of(sparse.offsets, np.int64),
+        None if sparse is None else _bytes_of(sparse.indices, np.uint32),
+        None if sparse is None else _bytes_of(sparse.values, np.float32),
+        None if metadata is None else _bytes_of(metadata.offsets, np.int64),
         None if metadata is None else metadata.data,
     ]
     dimension = 0 if records.dense is None else records.dense.shape[1]
@@ -143,7 +145,7 @@ def _encode_records(kind: str, namespace: str, records: RecordBatch) -> list[Byt
 
 def _decode_records(header: _Header, columns: Sequence[memoryview | None]) -> RecordBatch:
     ids, dense, sparse_offsets, indices, values, metadata_offsets, metadata = columns
-    return RecordBatch(
+    records = RecordBatch(
         ids=_decode_ids(ids),
         dense=None if dense is None else _array(dense, np.float32).reshape(-1, header.dimension),
         sparse=None
@@ -153,6 +155,24 @@ def _decode_records(header: _Header, columns: Sequence[memoryview | None]) -> Re
         if metadata_offsets is None or metadata is None
         else BytesColumn(metadata, _array(metadata_offsets, np.int64)),
     )
+    _check_rows(records)
+    return records
+
+
+def _check_rows(records: RecordBatch) -> None:
+    """Applying must not fail half-way, so what was written by a defect is found here."""
+    if records.dense is not None and len(records.dense) != len(records):
+        raise ValueError(f"it has {len(records)} ids and {len(records.dense)} dense vectors")
+    if records.sparse is not None:
+        _check_offsets(records.sparse.offsets, len(records), len(records.sparse.indices))
+        _check_offsets(records.sparse.offsets, len(records), len(records.sparse.values))
+    if records.metadata is not None:
+        _check_offsets(records.metadata.offsets, len(records), len(records.metadata.data))
+
+
+def _check_offsets(offsets: Int64s, row_count: int, size: int) -> None:
+    if len(offsets) != row_count + 1 or offsets[0] < 0 or offsets[-1] > size or (offsets[1:] < offsets[:-1]).any():
+        raise ValueError("the rows of a column do not fit its bytes")
 
 
 def _assemble(header: _Header, columns: Sequence[BytesLike | None]) -> list[BytesLike]:
@@ -171,7 +191,9 @@ def _disassemble(entry: memoryview) -> tuple[_Header, list[memoryview | None]]:
     header = _header_decoder.decode(entry[4 : 4 + header_length])
     lengths = [0 if length == _ABSENT else length for length in header.columns]
     start = _padded(4 + header_length)
-    starts = accumulate([start, *map(_padded, lengths)])
+    starts = list(accumulate([start, *map(_padded, lengths)]))
+    if min(lengths, default=0) < 0 or starts[-1] != len(entry):
+        raise ValueError("its columns do not fill it")
     columns = [
         None if length == _ABSENT else entry[at : at + length]
         for length, at in zip(header.columns, starts, strict=False)
@@ -180,18 +202,25 @@ def _disassemble(entry: memoryview) -> tuple[_Header, list[memoryview | None]]:
 
 
 def _encode_ids(ids: Sequence[str]) -> bytes:
-    return _ID_SEPARATOR.join(ids).encode()
+    joined = _ID_SEPARATOR.join(ids)
+    # Requests were checked before; but an id that is two ids after a restart would cost the whole index.
+    if joined.count(_ID_SEPARATOR) != max(len(ids) - 1, 0):
+        raise InvalidArgumentError("Vector ID must not contain NUL")
+    return joined.encode()
 
 
 def _decode_ids(column: memoryview | None) -> list[str]:
     if column is None:
         raise ValueError("it has no ids")
-    return str(column, "utf-8").split(_ID_SEPARATOR)
+    # No id is empty, so nothing is no id.
+    return str(column, "utf-8").split(_ID_SEPARATOR) if len(column) else []
 
 
-def _bytes_of(array: NDArray[Any]) -> memoryview:
+def _bytes_of(array: NDArray[Any], dtype: type[np.generic]) -> memoryview:
     """The bytes of an array in place; little-endian, as every platform that Pinyon runs on is."""
-    return memoryview(np.ascontiguousarray(array)).cast("B")
+    assert array.dtype == dtype, "the log has no place for the dtype, and would give the bytes back as others"
+    flat: NDArray[np.uint8] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return flat.data
 
 
 def _array(column: memoryview | None, dtype: type[np.generic]) -> NDArray[Any]:

@@ -76,10 +76,10 @@ def _score_block(view: View, part: BlockView, plan: SearchPlan) -> _Scored:
     rows = np.arange(row_count) if mask is None else np.flatnonzero(mask)
     sparse_part = sparse_part[rows] if mask is not None else sparse_part
     if plan.dense is None:
-        return _Scored(block, rows, sparse_part.astype(np.float32), sparse_part)
+        return _Scored(block, rows, exact.to_float32(sparse_part), sparse_part)
     goodness = _dense_goodness(block, row_count, rows, plan)
     if plan.sparse is not None:
-        goodness = (goodness + sparse_part).astype(np.float32)
+        goodness = exact.to_float32(goodness + sparse_part)
     return _Scored(block, rows, goodness, sparse_part)
 
 
@@ -127,13 +127,14 @@ def _exact_goodness(part: _Scored, chosen: Int64s, plan: SearchPlan) -> NDArray[
         return part.sparse_part[chosen]
     assert part.block.dense is not None
     rows = part.rows[chosen]
-    vectors, norms = part.block.dense.data[rows], part.block.squared_norms.data[rows]
-    return exact.exact_goodness(vectors, norms, plan.dense, plan.metric) + part.sparse_part[chosen]
+    return exact.exact_goodness(part.block.dense.data[rows], plan.dense, plan.metric) + part.sparse_part[chosen]
 
 
-def _sorted_matches(candidates: list[tuple[Block, int]], goodness: NDArray[np.float64], plan: SearchPlan) -> list[Match]:
+def _sorted_matches(
+    candidates: list[tuple[Block, int]], goodness: NDArray[np.float64], plan: SearchPlan
+) -> list[Match]:
     """The `top_k` best as results. Scores are compared as the float32 that the caller sees."""
-    shown = goodness.astype(np.float32)
+    shown = exact.to_float32(goodness)
     ids = [block.ids[row] for block, row in candidates]
     order = np.argsort(-shown, kind="stable").tolist()
     descending = shown[order]
@@ -141,12 +142,11 @@ def _sorted_matches(candidates: list[tuple[Block, int]], goodness: NDArray[np.fl
         order.sort(key=lambda position: (-shown[position], ids[position]))
     sign = 1.0 if plan.metric.higher_is_better else -1.0
     # Adding 0.0 turns -0.0 into 0.0.
-    return [
-        _match(*candidates[position], sign * float(shown[position]) + 0.0, plan) for position in order[: plan.top_k]
-    ]
+    return [_match(candidates[position], sign * float(shown[position]) + 0.0, plan) for position in order[: plan.top_k]]
 
 
-def _match(block: Block, row: int, score: float, plan: SearchPlan) -> Match:
+def _match(place: tuple[Block, int], score: float, plan: SearchPlan) -> Match:
+    block, row = place
     dense = block.dense.data[row] if plan.include_values and block.dense is not None else None
     sparse = block.sparse(row) if plan.include_values else None
     metadata = block.metadata.row(row) if plan.include_metadata else b""
@@ -154,6 +154,4 @@ def _match(block: Block, row: int, score: float, plan: SearchPlan) -> Match:
 
 
 def _sparse_column(block: Block, row_count: int) -> SparseColumn:
-    return SparseColumn(
-        block.sparse_offsets.data[: row_count + 1], block.sparse_indices.data, block.sparse_values.data
-    )
+    return SparseColumn(block.sparse_offsets.data[: row_count + 1], block.sparse_indices.data, block.sparse_values.data)

@@ -1,12 +1,15 @@
 """Group commit: many threads write, one of them syncs for all.
 
-A thread that finds nobody at work becomes the leader. It takes what waits, logs it as one frame with one sync, hands the
-lead to whoever waits next, applies what it logged, and wakes the others of its group. So one group is applied while the
-next one is on its way to the disk. There is no thread of our own, and a lone writer pays for no hand-over. What must hold:
+A thread that finds nobody at work becomes the leader. It takes what waits, logs it as one frame with one sync, hands
+the lead to whoever waits next, applies what it logged, and wakes the others of its group. So one group is applied while
+the next one is on its way to the disk. There is no thread of our own, and a lone writer pays for no hand-over.
+
+What must hold:
 
 - an operation is applied only after the log made it durable, and acknowledged only after it was applied;
-- operations are logged and applied in the order in which they arrived: a leader takes `_applying` before it gives the lead
-  away, so the next one, which needs it after its own sync, applies after it;
+- operations are logged and applied in the order in which they arrived: a leader takes `_applying` before it gives the
+  lead away, so the next one, which needs it after its own sync, applies after it;
+- after an apply that failed, nothing is applied any more: what a read sees has no gap;
 - an operation that depends on what is stored (see `Resolver`) is resolved when all before it have been applied, and
   travels in a group of its own; one that turns out to change nothing is not logged.
 """
@@ -28,6 +31,8 @@ Resolver: TypeAlias = Callable[[], Operation | None]
 
 _GROUP_BYTES_MAX = 64 * 1024 * 1024
 """Where a group is cut, so that one sync never waits for an unbounded frame."""
+
+_APPLY_FAILED = "a write is on disk but could not be made visible; restart Pinyon to recover"
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +57,8 @@ class WriteQueue:
         self._applying = threading.Lock()
         self._waiting: deque[_Pending] = deque()
         self._has_leader = False
-        self._closed = False
+        self._apply_failed = False
+        self._refusal: str | None = None
 
     def write(self, operation: Operation) -> Lsn:
         """Make an operation durable and visible.
@@ -78,14 +84,13 @@ class WriteQueue:
 
     def close(self) -> None:
         """Refuse writes from now on, and wait for those under way."""
-        with self._mutex:
-            self._closed = True
+        self._refuse("the index is closed")
         self._submit(_Pending([], None, lambda: None), even_if_closed=True)
 
     def _submit(self, pending: _Pending, *, even_if_closed: bool = False) -> Lsn:
         with self._mutex:
-            if self._closed and not even_if_closed:
-                raise UnavailableError("the index is closed")
+            if self._refusal is not None and not even_if_closed:
+                raise UnavailableError(self._refusal)
             self._waiting.append(pending)
             leads = not self._has_leader
             self._has_leader = True
@@ -116,6 +121,7 @@ class WriteQueue:
         for pending in group:
             pending.done = True
             pending.woken.set()
+
     def _take_group(self) -> list[_Pending]:
         with self._mutex:
             group = [self._waiting.popleft()]
@@ -146,12 +152,25 @@ class WriteQueue:
     def _apply_group(self, group: list[_Pending]) -> None:
         """Make a durable group visible; called with `_applying` held, which it releases."""
         try:
-            self._apply([(pending.lsn, pending.operation) for pending in group if pending.operation is not None])
+            self._apply_in_order(
+                [(pending.lsn, pending.operation) for pending in group if pending.operation is not None]
+            )
         except BaseException as error:  # noqa: BLE001 - it is raised again in every thread of the group
+            self._apply_failed = True
+            self._refuse(_APPLY_FAILED)
             for pending in group:
                 pending.error = error
         finally:
             self._applying.release()
+
+    def _apply_in_order(self, operations: list[tuple[Lsn, Operation]]) -> None:
+        if self._apply_failed and operations:
+            raise UnavailableError(_APPLY_FAILED)
+        self._apply(operations)
+
+    def _refuse(self, reason: str) -> None:
+        with self._mutex:
+            self._refusal = self._refusal or reason
 
     def _hand_on(self) -> None:
         """Let whoever waits next lead, if anyone does."""

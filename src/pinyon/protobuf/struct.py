@@ -15,6 +15,7 @@ Metadata has a canonical form, so that stored bytes can be scanned by `pinyon.pr
 
 import struct
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Final, TypeAlias
 
@@ -49,6 +50,7 @@ _WIRE_TYPES: Final = {NULL: VARINT, NUMBER: FIXED64, STRING: BYTES, BOOL: VARINT
 _NUMBER_VALUE: Final = struct.Struct("<Bd")
 _DOUBLE: Final = struct.Struct("<d")
 _INTEGRAL_MAX: Final = 2.0**63
+_CACHED_LENGTH_MAX: Final = 40
 
 
 # Any Struct.
@@ -137,16 +139,27 @@ def encode_metadata(metadata: Mapping[str, FlatValue]) -> bytes:
     Raises:
         InvalidArgumentError: a number is not finite as a float64, or a string has lone surrogates.
     """
-    parts: list[bytes] = []
     try:
-        for key, value in metadata.items():
-            key_bytes = key.encode()
-            content = _encode_value(value)
-            head = b"\x0a" + encode_varint(len(key_bytes)) + key_bytes + b"\x12" + encode_varint(len(content))
-            parts += (b"\x0a", encode_varint(len(head) + len(content)), head, content)
+        return b"".join([_encode_any_field(key, value) for key, value in metadata.items()])
     except UnicodeEncodeError as error:
         raise InvalidArgumentError("Metadata must be text that UTF-8 can encode") from error
-    return b"".join(parts)
+
+
+def _encode_any_field(key: str, value: FlatValue) -> bytes:
+    # Categories and years recur from record to record; long texts and lists would only fill the cache.
+    if type(value) is list or (type(value) is str and len(value) > _CACHED_LENGTH_MAX) or len(key) > _CACHED_LENGTH_MAX:
+        return _encode_field(key, value)
+    return _encode_field_cached(key, value)
+
+
+def _encode_field(key: str, value: FlatValue) -> bytes:
+    key_bytes, content = key.encode(), _encode_value(value)
+    entry = b"\x0a" + encode_varint(len(key_bytes)) + key_bytes + b"\x12" + encode_varint(len(content)) + content
+    return b"\x0a" + encode_varint(len(entry)) + entry
+
+
+# Typed, because 1, 1.0 and True are equal and are encoded differently.
+_encode_field_cached: Final = lru_cache(maxsize=8192, typed=True)(_encode_field)
 
 
 def _encode_value(value: FlatValue) -> bytes:

@@ -1,16 +1,15 @@
 """One ASGI application a port: it admits requests, reads their bodies, and hands them to REST or gRPC.
 
-This file is where the event loop ends: a request is answered by a synchronous handler in a worker thread. What must hold:
+This file is where the event loop ends: a request is answered by a synchronous handler in a worker thread, or in the loop
+itself where that takes less than a change of threads. What must hold:
 
 - a key is checked before a body is read, and a body is read only as far as `Admission` allows;
 - every error becomes an answer: those of `pinyon.errors` by the table in `pinyon.wire.status`, any other one becomes an
   InternalError, whose details stand in the log under the request id and not in the answer.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -18,13 +17,14 @@ import numpy as np
 
 from pinyon.clock import Clock, IdSource
 from pinyon.errors import InternalError, PinyonError, UnimplementedError
+from pinyon.protobuf.wire_format import Buffer
 from pinyon.service.admission import Admission, Ticket
 from pinyon.service.auth import Authenticator
 from pinyon.wire.error_bodies import error_response
 from pinyon.wire.grpc.errors import error_trailers
-from pinyon.protobuf.wire_format import Buffer
 from pinyon.wire.grpc.reply import GrpcReply
 from pinyon.wire.http import Headers, Request, Response
+from pinyon.wire.workers import Workers
 
 Scope: TypeAlias = Mapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -32,6 +32,8 @@ Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
 _HEALTH_PATH: Final = "/health"
 _LARGE_BODY_BYTES: Final = 256 * 1024
+_BRIEF_CHUNKS: Final = 16
+"""A brief request has less than so many chunks of a body, of 8 KiB each."""
 
 log = logging.getLogger(__name__)
 
@@ -43,12 +45,20 @@ class RestHandler(Protocol):
         """Answer one request, or raise one of `pinyon.errors`."""
         ...
 
+    def is_brief(self, method: str, path: str) -> bool:
+        """True if answering takes less than handing the request to another thread would."""
+        ...
+
 
 class GrpcHandler(Protocol):
     """Answers unary gRPC calls in a worker thread."""
 
     def call(self, path: str, body: Buffer, headers: Headers) -> GrpcReply:
         """Answer one call, or raise one of `pinyon.errors`."""
+        ...
+
+    def is_brief(self, path: str) -> bool:
+        """True if answering takes less than handing the call to another thread would."""
         ...
 
 
@@ -58,7 +68,7 @@ class Gate:
 
     authenticator: Authenticator
     admission: Admission
-    executor: Executor
+    workers: Workers
     clock: Clock
     ids: IdSource
 
@@ -92,11 +102,14 @@ class Application:
 
     async def _serve_rest(self, exchange: "_Exchange") -> None:
         request = exchange.request(b"")
+        is_brief = self._rest.is_brief(request.method, request.raw_path)
         try:
             if request.raw_path == _HEALTH_PATH:
                 response = Response(200, b'{"status":"ok"}')
             else:
-                response = await self._answer(exchange, lambda body: self._rest.handle(exchange.request(body)))
+                response = await self._answer(
+                    exchange, lambda body: self._rest.handle(exchange.request(body)), is_brief
+                )
         except PinyonError as error:
             response = error_response(error, request)
         await _send_response(exchange, response, request, self._gate.clock)
@@ -107,20 +120,24 @@ class Application:
             if self._grpc is None:
                 raise UnimplementedError("The control plane speaks REST only")
             handler = self._grpc
-            reply = await self._answer(exchange, lambda body: handler.call(path, body, exchange.headers))
+            reply = await self._answer(
+                exchange, lambda body: handler.call(path, body, exchange.headers), handler.is_brief(path)
+            )
         except PinyonError as error:
             await _send_grpc(exchange, GrpcReply(b""), error_trailers(error, exchange.request_id))
         else:
             await _send_grpc(exchange, reply, {"grpc-status": "0"})
 
-    async def _answer(self, exchange: "_Exchange", handle: Callable[[Buffer], Any]) -> Any:
+    async def _answer(self, exchange: "_Exchange", handle: Callable[[Buffer], Any], is_brief: bool) -> Any:
         """Admit, authenticate, read and handle; every error that leaves is one of `pinyon.errors`."""
         gate = self._gate
         try:
             with gate.admission.admit() as ticket:
                 gate.authenticator.authenticate(exchange.api_key)
                 chunks = await _read_body(exchange, ticket)
-                return await asyncio.get_running_loop().run_in_executor(gate.executor, _handle, handle, chunks)
+                if is_brief and len(chunks) < _BRIEF_CHUNKS:
+                    return _handle(handle, chunks)
+                return await gate.workers.run(_handle, handle, chunks)
         except (PinyonError, ClientGoneError):
             raise
         except Exception as error:
@@ -157,7 +174,7 @@ class _Exchange:
 
 
 async def _read_body(exchange: _Exchange, ticket: Ticket) -> list[bytes]:
-    """The body in chunks; its bytes are reserved before they are waited for, where the client says how many they are."""
+    """The body in chunks. Its bytes are reserved before they are waited for, where the client says how many there are."""
     announced = exchange.headers.get("content-length", "")
     if announced.isdecimal():
         ticket.reserve(int(announced))

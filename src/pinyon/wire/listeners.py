@@ -14,7 +14,7 @@ from typing import Any
 import h2corn
 import h2corn._lib
 
-from pinyon.errors import ResourceExhaustedError, UnavailableError
+from pinyon.errors import PermissionDeniedError, UnavailableError
 from pinyon.wire.asgi import Application
 from pinyon.wire.tls import TlsFiles
 
@@ -25,7 +25,7 @@ _STREAMS_MAX = 1024
 """Concurrent calls of one gRPC connection: asynchronous clients send hundreds at once over one."""
 
 # h2corn announces every server on standard error; a server with a port per index would announce each of them.
-h2corn._lib.emit_banner = lambda *_: None  # noqa: SLF001
+h2corn._lib.emit_banner = lambda *_: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,14 @@ def bind_first_free(host: str, ports: Iterable[int]) -> tuple[int, list[socket.s
     """The first of `ports` that can be bound, and its sockets.
 
     Raises:
-        ResourceExhaustedError: none of them can.
+        PermissionDeniedError: none of them can. Not ResourceExhaustedError: waiting would not help, and clients would.
     """
     for port in ports:
         with contextlib.suppress(UnavailableError):
             return port, bind(host, port)
-    raise ResourceExhaustedError("No port is left for another index; start Pinyon with a wider range of index ports")
+    raise PermissionDeniedError(
+        "You've reached the max number of indexes: no port is left. Start Pinyon with a wider range of index ports."
+    )
 
 
 class Listener:

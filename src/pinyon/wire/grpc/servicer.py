@@ -17,6 +17,7 @@ from pinyon.wire.grpc.upsert import decode_upsert
 from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Headers
 
 _SERVICE: Final = "/VectorService/"
+_READS: Final = frozenset({"Query", "Fetch", "DescribeIndexStats"})
 _GRPC_ACCEPT: Final = {"grpc-accept-encoding": "identity, gzip"}
 
 _Method: TypeAlias = Callable[[Buffer, str], tuple[Parts, Headers]]
@@ -57,6 +58,10 @@ class GrpcRoutes:
         version = ApiVersion.parse(headers.get("x-pinecone-api-version"))
         parts, metadata = method(message, version.default_namespace)
         return GrpcReply(frame(parts), _GRPC_ACCEPT | metadata)
+
+    def is_brief(self, path: str) -> bool:
+        """True for reads of a small index, which take less than a change of threads."""
+        return path.removeprefix(_SERVICE) in _READS and self._data_plane.is_small
 
     def _upsert(self, message: Buffer, _: str) -> tuple[Parts, Headers]:
         request = decode_upsert(message, dimension=self._data_plane.definition.dimension)

@@ -62,6 +62,10 @@ class ControlPlaneRoutes:
             case _:
                 raise NotFoundError(f"Resource {request.raw_path} not found")
 
+    def is_brief(self, method: str, path: str) -> bool:  # noqa: ARG002 - the answer is the same for all
+        """Never: indexes are created and deleted on disk."""
+        return False
+
     def _list(self, request: Request) -> Response:
         indexes = [self._show(index, request) for index in self._control_plane.list_indexes()]
         return _json(200, {"indexes": indexes})

@@ -35,6 +35,8 @@ _STATS: Final = read.field_names("filter")
 _CREATE_NAMESPACE: Final = read.field_names("name", "schema")
 _SCHEMA: Final = read.field_names("fields")
 
+_READS: Final = frozenset({("POST", "/query"), ("GET", "/vectors/fetch"), ("POST", "/describe_index_stats")})
+
 
 class DataPlaneRoutes:
     """The data plane of one index as an HTTP application. Any thread may call `handle`."""
@@ -68,12 +70,16 @@ class DataPlaneRoutes:
             return handler(request)
         return self._handle_namespace_path(request)
 
+    def is_brief(self, method: str, path: str) -> bool:
+        """True for reads of a small index, which take less than a change of threads."""
+        return (method, path) in _READS and self._data_plane.is_small
+
     def _handle_namespace_path(self, request: Request) -> Response:
         """Paths that hold a namespace, or that belong to a part of Pinecone's API that is not there."""
         match request.segments:
             case ["records", "namespaces", _, *_]:
                 raise UnimplementedError("Records with integrated embedding are not supported yet")
-            case ["namespaces", _, *_, "documents", _]:
+            case ["namespaces", _, *_, "documents", _] if request.method == "POST":
                 raise UnimplementedError("The documents API is not supported yet")
             case ["bulk", "imports", *_]:
                 raise UnimplementedError("Bulk imports are not supported yet")
@@ -83,6 +89,8 @@ class DataPlaneRoutes:
                 # Some clients leave a `/` inside a namespace as it is: everything behind the prefix is the name.
                 name = unquote(request.raw_path.removeprefix("/namespaces/"))
                 return self._describe_namespace(request, name) if request.method == "GET" else self._drop(name)
+            case ["namespaces", _, *_]:
+                return _method_not_allowed(request)
         if any(path == request.raw_path for _, path in self._routes):
             return _method_not_allowed(request)
         raise NotFoundError(f"Path {request.raw_path} not found")
@@ -91,13 +99,14 @@ class DataPlaneRoutes:
         fields = read.parse_object(request.body, _UPSERT)
         if "vectors" not in fields:
             raise InvalidArgumentError("Upsert request must contain at least one vector")
-        records = read.read_records(fields["vectors"], self._data_plane.definition.dimension)
+        records = read.read_records(request.body, fields["vectors"], self._data_plane.definition.dimension)
         written = self._data_plane.upsert(requests.Upsert(read.read_text(fields, "namespace"), records))
         return _written({"upsertedCount": written.count}, written)
 
     def _query(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _QUERY)
         _refuse_unsupported_query_fields(fields)
+        dense, sparse = read.read_vectors(request.body, fields, "vector", "sparseVector")
         top_k = read.read_int(fields, "topK")
         if top_k is None:
             raise InvalidArgumentError("Query request must contain top_k")
@@ -105,8 +114,8 @@ class DataPlaneRoutes:
             requests.Query(
                 namespace=read.read_text(fields, "namespace"),
                 top_k=top_k,
-                dense=read.read_floats(fields["vector"], "vector") if _given(fields, "vector") else None,
-                sparse=read.read_sparse(fields["sparseVector"]) if "sparseVector" in fields else None,
+                dense=dense,
+                sparse=sparse,
                 id=read.read_text(fields, "id") or None,
                 filter=read.read_dict(fields, "filter"),
                 include_values=read.read_bool(fields, "includeValues"),
@@ -131,7 +140,7 @@ class DataPlaneRoutes:
             requests.FetchByMetadata(
                 namespace=read.read_text(fields, "namespace"),
                 filter=read.read_dict(fields, "filter") or {},
-                limit=read.read_int(fields, "limit"),
+                limit=_checked_limit(read.read_int(fields, "limit")),
                 pagination_token=read.read_text(fields, "paginationToken") or None,
             )
         )
@@ -139,13 +148,14 @@ class DataPlaneRoutes:
 
     def _update(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _UPDATE)
+        dense, sparse = read.read_vectors(request.body, fields, "values", "sparseValues")
         written = self._data_plane.update(
             requests.Update(
                 namespace=read.read_text(fields, "namespace"),
                 id=read.read_text(fields, "id") or None,
                 filter=read.read_dict(fields, "filter"),
-                dense=read.read_floats(fields["values"], "values") if _given(fields, "values") else None,
-                sparse=read.read_sparse(fields["sparseValues"]) if "sparseValues" in fields else None,
+                dense=dense,
+                sparse=sparse,
                 set_metadata=read.read_metadata(fields["setMetadata"]) if "setMetadata" in fields else None,
                 dry_run=read.read_bool(fields, "dryRun"),
             )
@@ -228,7 +238,7 @@ class DataPlaneRoutes:
         filterable = read.read_dict(schema, "fields")
         created = self._data_plane.create_namespace(
             requests.CreateNamespace(
-                read.read_text(fields, "name"), None if filterable is None else _filterable_fields(filterable)
+                read.read_text(fields, "name"), _filterable_fields(filterable) if filterable else None
             )
         )
         return _json(_namespace(created, request))
@@ -241,16 +251,11 @@ class DataPlaneRoutes:
 
 
 def _refuse_unsupported_query_fields(fields: dict[str, Any]) -> None:
-    if "queries" in fields and len(fields["queries"]):
+    if read.read_list(fields, "queries"):
         raise InvalidArgumentError("The field 'queries' is deprecated and not supported; send one query a request")
     for name in ("scanFactor", "maxCandidates"):
         if name in fields:
             raise InvalidArgumentError(f"'{name}' is only supported for dedicated read capacity")
-
-
-def _given(fields: dict[str, Any], name: str) -> bool:
-    """True for a field that is there and not an empty list: some clients send `[]` for none."""
-    return name in fields and (not hasattr(fields[name], "__len__") or len(fields[name]) > 0)
 
 
 def _filterable_fields(fields: dict[str, Any]) -> tuple[str, ...]:
@@ -271,9 +276,13 @@ def _integer_parameter(request: Request, name: str) -> int | None:
     value = _parameter(request, name)
     if value is None:
         return None
-    limit = read.read_int({name: value}, name)
-    if not limit:
-        raise InvalidArgumentError(f"Invalid value for '{name}': expected a positive integer")
+    return _checked_limit(read.read_int({name: value}, name))
+
+
+def _checked_limit(limit: int | None) -> int | None:
+    """A page's size as the service takes it. Over gRPC zero means that none was given; JSON can leave it out."""
+    if limit is not None and limit < 1:
+        raise InvalidArgumentError(f"limit must be a positive integer, but got {limit}")
     return limit
 
 
