@@ -17,6 +17,7 @@ from pinyon.model.record import Float32s, Int64s
 Float64s = NDArray[np.float64]
 
 _FLOAT32_ROUNDING = 2.0**-24
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: Metric) -> Float32s:
@@ -29,13 +30,12 @@ def goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: M
         metric: how to compare.
 
     Returns:
-        `(n,)` float32, within `slack` of the exact value. Where float32 could overflow or lose all bits, it is computed in
-        float64 instead.
+        `(n,)` float32, within `slack` of the exact value. Where float32 could overflow or lose all bits, it is computed
+        in float64 instead.
     """
     query_norm = float(np.vdot(query.astype(np.float64), query.astype(np.float64)))
     if _leaves_float32(squared_norms, query_norm):
-        exact = exact_goodness(rows, squared_norms, query, metric)
-        return np.clip(exact, np.finfo(np.float32).min, np.finfo(np.float32).max).astype(np.float32)
+        return to_float32(exact_goodness(rows, query, metric))
     dots: Float32s = rows @ query
     if metric is Metric.DOTPRODUCT:
         return dots
@@ -45,26 +45,34 @@ def goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: M
     return (2.0 * dots - squared_norms - query_norm).astype(np.float32)
 
 
-def exact_goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: Metric) -> Float64s:
+def exact_goodness(rows: Float32s, query: Float32s, metric: Metric) -> Float64s:
     """Goodness of each row in float64, `(n,)`; the same for equal rows wherever they lie."""
     wide_rows, wide_query = rows.astype(np.float64), query.astype(np.float64)
     if metric is Metric.EUCLIDEAN:
         wide_rows -= wide_query
-        return -np.vecdot(wide_rows, wide_rows)
+        distances: Float64s = np.vecdot(wide_rows, wide_rows)
+        return -distances
     dots: Float64s = np.vecdot(wide_rows, wide_query)
     if metric is Metric.DOTPRODUCT:
         return dots
     scale = np.sqrt(np.vecdot(wide_rows, wide_rows) * np.vdot(wide_query, wide_query))
-    return np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
+    cosines: Float64s = np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
+    return cosines
+
+
+def to_float32(goodness: Float64s) -> Float32s:
+    """The nearest float32 that is finite: an order of scores has no place for infinities, and JSON none for them."""
+    return np.clip(goodness, -_FLOAT32_MAX, _FLOAT32_MAX).astype(np.float32)
 
 
 def slack(squared_norm_max: float, query: Float32s, metric: Metric) -> float:
     """How far a float32 goodness may be from the exact one.
 
     The error of a float32 dot product of length d is at most `d * 2**-24 * |row| * |query|` (Higham, Accuracy and
-    Stability of Numerical Algorithms, 3.1); a few more roundings follow it.
+    Stability of Numerical Algorithms, 3.1). The squared norms are such products too, which adds at most as much again,
+    and a few more roundings follow.
     """
-    roundings = (len(query) + 8) * _FLOAT32_ROUNDING
+    roundings = (2 * len(query) + 8) * _FLOAT32_ROUNDING
     if metric is Metric.COSINE:
         return roundings
     query_norm = float(np.vdot(query.astype(np.float64), query.astype(np.float64)))
@@ -74,19 +82,19 @@ def slack(squared_norm_max: float, query: Float32s, metric: Metric) -> float:
 
 
 def best_candidates(scores: Float32s, top_k: int, slack: float) -> Int64s:
-    """Positions whose score could be among the `top_k` best when each may be off by `slack`.
-
-    `-inf` marks positions that may not be chosen.
-    """
-    if top_k < len(scores):
-        kth = np.partition(scores, len(scores) - top_k)[len(scores) - top_k]
-        bound = kth - 2 * np.float32(slack) if np.isfinite(kth) else -np.inf
-        return np.flatnonzero((scores >= bound) & (scores > -np.inf))
-    return np.flatnonzero(scores > -np.inf)
+    """Positions, ascending, whose score could be among the `top_k` best when each may be off by `slack`."""
+    if top_k >= len(scores):
+        return np.arange(len(scores))
+    kth = float(np.partition(scores, len(scores) - top_k)[len(scores) - top_k])
+    # float32 has no room for a bound far below the scores; `slack` covers the rounding of any other.
+    bound = np.float32(max(kth - 2 * slack, -_FLOAT32_MAX))
+    return np.flatnonzero(scores >= bound)
 
 
 def _leaves_float32(squared_norms: Float64s, query_norm: float) -> bool:
     if not len(squared_norms):
         return False
     low, high = float(squared_norms.min()), float(squared_norms.max())
+    if low == 0:  # A row of zeros is exact in float32, and says nothing of the smallest of the others.
+        low = float(squared_norms.min(where=squared_norms > 0, initial=high))
     return high > 1e30 or query_norm > 1e30 or 0 < low < 1e-24 or 0 < query_norm < 1e-24

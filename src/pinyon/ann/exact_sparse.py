@@ -14,8 +14,8 @@ def sparse_dots(rows: SparseColumn, query: SparseVector) -> tuple[NDArray[np.flo
         query: indices unique, in any order.
 
     Returns:
-        `(dots, overlaps)`: `(n,)` float64, summed in the row's own order so that equal rows get equal sums, and `(n,)` bool,
-        True where a row shares an index with the query.
+        `(dots, overlaps)`: `(n,)` float64, summed in the row's own order so that equal rows get equal sums, and `(n,)`
+        bool, True where a row shares an index with the query.
     """
     order = np.argsort(query.indices)
     indices, values = query.indices[order], query.values[order].astype(np.float64)
@@ -27,6 +27,6 @@ def sparse_dots(rows: SparseColumn, query: SparseVector) -> tuple[NDArray[np.flo
     hits = np.flatnonzero(indices[place] == stored)
     products = rows.values[start:end][hits] * values[place[hits]]
     row_of_hit = np.searchsorted(rows.offsets, hits + start, side="right") - 1
-    dots = np.bincount(row_of_hit, weights=products, minlength=len(rows))
+    dots: NDArray[np.float64] = np.bincount(row_of_hit, weights=products, minlength=len(rows))  # type: ignore[assignment]
     overlaps = np.bincount(row_of_hit, minlength=len(rows)) > 0
     return dots, overlaps

@@ -1,0 +1,286 @@
+"""The engine against a dict: random writes, reads and restarts give the same answers, to the last bit of every score.
+
+Numbers are multiples of a half, so that sums are exact in float64 and no answer depends on their order. Blocks hold a
+few rows, so that they are given back all the time. Canaries, engines with a defect, show that the machine sees them.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from pinyon.engine.block import NEVER, Block
+from pinyon.engine.database import Database
+from pinyon.engine.index import Index
+from pinyon.engine.memtable import Memtable
+from pinyon.engine.operations import (
+    CreateNamespace,
+    DeleteNamespace,
+    DeleteRecords,
+    Operation,
+    PatchRecords,
+    UpsertRecords,
+)
+from pinyon.engine.search import SearchPlan
+from pinyon.engine.view import View
+from pinyon.filter.ast import Filter
+from pinyon.filter.parser import parse
+from pinyon.model.index import Deployment, IndexDefinition
+from pinyon.model.metric import Metric, VectorType
+from pinyon.model.record import Mask
+from pinyon.storage.memory import MemoryStorage
+from pinyon.testing.engine_model import (
+    EngineModel,
+    PlainRecord,
+    batch,
+    listed_ids,
+    matching_ids,
+    plain_record,
+    search,
+    shown,
+    sparse_vector,
+)
+from pinyon.testing.filter_strategies import Expression, expressions, metadata
+
+DIMENSION = 3
+NAMESPACES = ("", "n", "other")
+SPARSE_INDICES = (0, 1, 2, 700, 2**32 - 1)
+IDS = [*"abcdefgh", "ab", "abc", "b~", "Z"]
+
+names = st.sampled_from(NAMESPACES)
+ids = st.sampled_from(IDS)
+halves = st.integers(-4, 4).map(lambda number: number / 2)
+dense_vectors = st.tuples(*[halves] * DIMENSION)
+sparse_vectors = st.dictionaries(st.sampled_from(SPARSE_INDICES), halves, max_size=3)
+some_sparse_vectors = sparse_vectors.filter(bool)
+includes = st.tuples(st.booleans(), st.booleans())
+top_ks = st.sampled_from([1, 2, 5, 100])
+conditions = expressions().map(parse)
+
+
+def records(dense: st.SearchStrategy[tuple[float, ...] | None], sparse: st.SearchStrategy[dict[int, float]]):
+    return st.dictionaries(ids, st.builds(PlainRecord, dense, sparse, metadata()), min_size=1, max_size=7)
+
+
+dense_records = records(dense_vectors, sparse_vectors)
+sparse_records = records(st.none(), some_sparse_vectors)
+vectorless_records = records(st.none(), sparse_vectors)
+
+
+class EngineMachine(RuleBasedStateMachine):
+    """One index, its model, and views from before the last writes, which must go on showing what they showed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.storage = MemoryStorage()
+        self.salts = itertools.count()
+        self.model = EngineModel()
+        self.views: list[tuple[View, dict[str, PlainRecord]]] = []
+        self.written = 0
+        self.patches = ExitStack()
+
+    @initialize(
+        metric=st.sampled_from([*Metric, None]), rows_in_a_block=st.integers(1, 5), log_file_bytes=st.integers(0, 3000)
+    )
+    def start(self, metric: Metric | None, rows_in_a_block: int, log_file_bytes: int) -> None:
+        self.patches.enter_context(mock.patch("pinyon.engine.memtable.block_rows", return_value=rows_in_a_block))
+        self.patches.enter_context(mock.patch("pinyon.engine.growable._CAPACITY_MIN", 1))
+        self.is_dense = metric is not None
+        self.metric = metric or Metric.DOTPRODUCT
+        self.log_file_bytes = log_file_bytes
+        self.database = self.open()
+        self.database.create(
+            IndexDefinition(
+                name="i",
+                index_id="1",
+                vector_type=VectorType.DENSE if self.is_dense else VectorType.SPARSE,
+                dimension=DIMENSION if self.is_dense else None,
+                metric=self.metric,
+                deployment=Deployment(kind="serverless"),
+            )
+        )
+
+    def open(self) -> Database:
+        return Database(
+            self.storage,
+            new_salt=lambda: next(self.salts).to_bytes(16, "little"),
+            log_file_bytes_max=self.log_file_bytes,
+        )
+
+    @property
+    def index(self) -> Index:
+        return self.database.index("i")
+
+    def teardown(self) -> None:
+        self.patches.close()
+
+    # Writes.
+
+    @rule(name=names, data=st.data())
+    def upsert(self, name: str, data: st.DataObject) -> None:
+        drawn = data.draw(dense_records if self.is_dense else sparse_records)
+        self.write(UpsertRecords(name, batch(drawn)))
+
+    @rule(name=names, data=st.data())
+    def patch(self, name: str, data: st.DataObject) -> None:
+        drawn = data.draw(dense_records | vectorless_records if self.is_dense else vectorless_records)
+        self.write(PatchRecords(name, batch(drawn)))
+
+    @rule(name=names, gone=st.lists(ids, max_size=4))
+    def delete(self, name: str, gone: list[str]) -> None:
+        self.write(DeleteRecords(name, gone))
+
+    @rule(name=names, keep_declared=st.booleans())
+    def delete_namespace(self, name: str, keep_declared: bool) -> None:
+        self.write(DeleteNamespace(name, keep_declared))
+
+    @rule(name=names)
+    def create_namespace(self, name: str) -> None:
+        self.write(CreateNamespace(name, ("genre",)))
+
+    @rule(name=names, condition=conditions.filter(bool))
+    def delete_matching(self, name: str, condition: Filter) -> None:
+        self.write_matching(name, condition, DeleteRecords(name, matching_ids(self.model.records(name), condition)))
+
+    @rule(name=names, condition=conditions.filter(bool), change=metadata())
+    def patch_matching(self, name: str, condition: Filter, change: Expression) -> None:
+        found = matching_ids(self.model.records(name), condition)
+        changes = batch(dict.fromkeys(found, PlainRecord(metadata=change)))
+        self.write_matching(name, condition, PatchRecords(name, changes))
+
+    def write(self, operation: Operation) -> None:
+        self.take_view(operation.namespace)
+        self.written += 1
+        assert self.index.write(operation) == self.written
+        self.model.apply(operation)
+
+    def write_matching(self, name: str, condition: Filter, wanted: DeleteRecords | PatchRecords) -> None:
+        wanted_ids = wanted.ids if isinstance(wanted, DeleteRecords) else wanted.changes.ids
+
+        def make(found: list[str]) -> Operation | None:
+            assert sorted(found) == wanted_ids
+            return wanted if found else None
+
+        self.take_view(name)
+        self.written += bool(wanted_ids)
+        assert self.index.write_matching(name, condition, make) == self.written
+        self.model.apply(wanted)
+
+    def take_view(self, name: str) -> None:
+        view, _ = self.index.read(name)
+        self.views = [*self.views[-2:], (view, dict(self.model.records(name)))]
+
+    @rule()
+    def restart(self) -> None:
+        self.database.close()
+        self.database = self.open()
+
+    # Reads.
+
+    @rule(
+        name=names, data=st.data(), top_k=top_ks, condition=conditions, include=st.tuples(st.booleans(), st.booleans())
+    )
+    def query(
+        self, name: str, data: st.DataObject, top_k: int, condition: Filter | None, include: tuple[bool, bool]
+    ) -> None:
+        view, _ = self.index.read(name)
+        assert view.lsn == self.written
+        self.check_query(view, self.model.records(name), self.draw_plan(data, top_k, condition, include))
+
+    @rule(data=st.data(), condition=conditions)
+    def query_views(self, data: st.DataObject, condition: Filter | None) -> None:
+        plan = self.draw_plan(data, 100, condition, (True, True))
+        for view, was_there in self.views:
+            self.check_query(view, was_there, plan)
+
+    @rule(name=names, condition=conditions.filter(bool))
+    def fetch_matching(self, name: str, condition: Filter) -> None:
+        lsn, found = self.index.matching_records(name, condition)
+        there = self.model.records(name)
+        assert [(record.id, plain_record(record)) for record in found] == [
+            (id_, there[id_]) for id_ in matching_ids(there, condition)
+        ]
+        assert lsn == self.written
+
+    @rule(name=names, prefix=st.sampled_from(["", "a", "ab", "b", "x"]), after=st.none() | ids, limit=st.integers(1, 5))
+    def list_page(self, name: str, prefix: str, after: str | None, limit: int) -> None:
+        expected = listed_ids(self.model.records(name), prefix, after, limit)
+        assert self.index.list_ids(name, prefix, after, limit) == (self.written, expected)
+
+    @invariant()
+    def views_show_what_they_showed(self) -> None:
+        one = np.ones(DIMENSION, np.float32) if self.is_dense else None
+        every_index = None if self.is_dense else sparse_vector(dict.fromkeys(SPARSE_INDICES, 1.0))
+        plan = SearchPlan(self.metric, 100, one, every_index, None, include_values=True, include_metadata=True)
+        for view, was_there in self.views:
+            self.check_query(view, was_there, plan)
+
+    @invariant()
+    def counts_and_records_agree(self) -> None:
+        assert self.index.record_counts() == (self.written, self.model.record_counts())
+        assert self.index.lsn == self.written
+        for name in NAMESPACES:
+            _, found = self.index.read(name, IDS)
+            assert {record.id: plain_record(record) for record in found} == self.model.records(name)
+            assert self.index.has_namespace(name) is (name in self.model.by_name)
+
+    def draw_plan(
+        self, data: st.DataObject, top_k: int, condition: Filter | None, include: tuple[bool, bool]
+    ) -> SearchPlan:
+        dense = data.draw(dense_vectors) if self.is_dense else None
+        sparse: Mapping[int, float] = {}
+        if self.metric is Metric.DOTPRODUCT:
+            sparse = data.draw(sparse_vectors if self.is_dense else some_sparse_vectors)
+        return SearchPlan(
+            metric=self.metric,
+            top_k=top_k,
+            dense=None if dense is None else np.array(dense, np.float32),
+            sparse=sparse_vector(sparse),
+            filter=condition,
+            include_values=include[0],
+            include_metadata=include[1],
+        )
+
+    def check_query(self, view: View, there: dict[str, PlainRecord], plan: SearchPlan) -> None:
+        matches = self.index.search(view, plan)
+        assert [(match.id, match.score) for match in matches] == search(there, plan)
+        assert [plain_record(match) for match in matches] == [shown(there[match.id], plan) for match in matches]
+
+
+def test_the_engine_answers_as_a_dict_would() -> None:
+    run_state_machine_as_test(EngineMachine, settings=settings(stateful_step_count=40))
+
+
+def forget_the_view(block: Block, row_count: int, lsn: int) -> Mask:
+    alive_now: Mask = block.dead_lsn.data[:row_count] == NEVER
+    return alive_now
+
+
+def forget_dead_rows(memtable: Memtable, rows: list[int], lsn: int) -> None:
+    """Replaced rows stay alive."""
+
+
+def give_back_without_moving(memtable: Memtable, number: int, block: Block, lsn: int) -> None:
+    if block.row_count == memtable._block_rows and 2 * block.dead_count > block.row_count:
+        del memtable.blocks[number]
+
+
+@pytest.mark.parametrize(
+    ("place", "defect"),
+    [
+        ("block.Block.alive", forget_the_view),
+        ("memtable.Memtable._mark_dead", forget_dead_rows),
+        ("memtable.Memtable._give_back", give_back_without_moving),
+    ],
+    ids=["views", "replaced rows", "moved rows"],
+)
+def test_a_defect_is_seen(place: str, defect: Callable[..., object]) -> None:
+    fixed = settings(derandomize=True, max_examples=200, phases=[Phase.generate], print_blob=False)
+    with mock.patch(f"pinyon.engine.{place}", defect), pytest.raises((AssertionError, KeyError, ExceptionGroup)):
+        run_state_machine_as_test(EngineMachine, settings=settings(fixed, stateful_step_count=40))

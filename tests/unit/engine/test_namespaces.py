@@ -1,0 +1,78 @@
+"""Applying operations to namespaces: when they begin, when they end, and what a patch leaves."""
+
+import numpy as np
+
+from pinyon.engine.namespaces import Namespaces
+from pinyon.engine.operations import CreateNamespace, DeleteNamespace, DeleteRecords, PatchRecords, UpsertRecords
+from pinyon.model.record import RecordBatch
+from pinyon.testing.engine_model import PlainRecord, batch, plain_record
+
+WHOLE = PlainRecord((1, 2), {3: 4.0}, {"genre": "drama", "year": 2020.0})
+
+
+def found(namespaces: Namespaces, name: str, id_: str) -> PlainRecord:
+    place = namespaces.by_name[name].memtable.locate(id_)
+    assert place is not None
+    return plain_record(place[0].record(place[1]))
+
+
+def with_one_record() -> Namespaces:
+    namespaces = Namespaces(2)
+    namespaces.apply(UpsertRecords("n", batch({"a": WHOLE})), 1)
+    return namespaces
+
+
+def test_a_namespace_begins_with_its_first_record_and_stays_when_it_is_empty() -> None:
+    namespaces = with_one_record()
+    namespaces.apply(DeleteRecords("n", ["a"]), 2)
+    assert list(namespaces.by_name) == ["n"]
+    assert len(namespaces.by_name["n"].memtable) == 0
+
+
+def test_writes_to_an_unknown_namespace_change_nothing() -> None:
+    namespaces = Namespaces(2)
+    namespaces.apply(DeleteRecords("n", ["a"]), 1)
+    namespaces.apply(PatchRecords("n", batch({"a": WHOLE})), 2)
+    namespaces.apply(DeleteNamespace("n"), 3)
+    namespaces.apply(DeleteNamespace("n", keep_declared=True), 4)
+    assert namespaces.by_name == {}
+
+
+def test_declaring_an_existing_namespace_keeps_its_records() -> None:
+    namespaces = with_one_record()
+    namespaces.apply(CreateNamespace("n", ("genre",)), 2)
+    assert found(namespaces, "n", "a") == WHOLE
+    assert namespaces.by_name["n"].filterable_fields == ("genre",)
+
+
+def test_deleting_all_records_keeps_a_declared_namespace_and_its_fields() -> None:
+    namespaces = with_one_record()
+    namespaces.apply(CreateNamespace("n", ("genre",)), 2)
+    namespaces.apply(DeleteNamespace("n", keep_declared=True), 3)
+    kept = namespaces.by_name["n"]
+    assert (len(kept.memtable), kept.declared, kept.filterable_fields) == (0, True, ("genre",))
+    namespaces.apply(DeleteNamespace("n"), 4)
+    assert namespaces.by_name == {}
+
+
+def test_a_patch_replaces_what_it_names() -> None:
+    for change, expected in (
+        (PlainRecord((5, 6)), PlainRecord((5, 6), WHOLE.sparse, WHOLE.metadata)),
+        (PlainRecord(None, {8: 1.0}), PlainRecord(WHOLE.dense, {8: 1.0}, WHOLE.metadata)),
+        (
+            PlainRecord(None, {}, {"year": 2021.0, "ok": True}),
+            PlainRecord(WHOLE.dense, WHOLE.sparse, {"genre": "drama", "year": 2021.0, "ok": True}),
+        ),
+        (PlainRecord(), WHOLE),
+    ):
+        namespaces = with_one_record()
+        namespaces.apply(PatchRecords("n", batch({"a": change, "unknown": change})), 2)
+        assert found(namespaces, "n", "a") == expected
+        assert len(namespaces.by_name["n"].memtable) == 1
+
+
+def test_a_patch_gives_metadata_to_a_record_without() -> None:
+    namespaces = Namespaces(2)
+    namespaces.apply(UpsertRecords("n", RecordBatch(["a"], np.ones((1, 2), np.float32), None, None)), 1)
+    namespaces.apply(PatchRecords("n", batch({"a": PlainRecord(None, {1: 1.0}, {"k": "v"})})), 2)
+    assert found(namespaces, "n", "a") == PlainRecord((1, 1), {1: 1.0}, {"k": "v"})
