@@ -81,7 +81,11 @@ class ServedIndexes:
             for bound in sockets:
                 bound.close()
             raise
-        asyncio.run_coroutine_threadsafe(self._serve(index, sockets), self._loop).result()
+        try:
+            asyncio.run_coroutine_threadsafe(self._serve(index, sockets), self._loop).result()
+        except BaseException:
+            self._database.delete(definition.name)
+            raise
         log_event(log, logging.INFO, "created index", index=definition.name, port=port)
         return index.definition
 

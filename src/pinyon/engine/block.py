@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from pinyon.engine.growable import GrowableArray, GrowableBytes
 from pinyon.engine.metadata_columns import MetadataColumns
-from pinyon.model.record import Float32s, Int64s, Lsn, Mask, Record, RecordBatch, SparseVector
+from pinyon.model.record import (
+    BytesColumn,
+    Float32s,
+    Int64s,
+    Lsn,
+    Mask,
+    Record,
+    RecordBatch,
+    SparseColumn,
+    SparseVector,
+)
 
 NEVER: Final = np.uint64(2**64 - 1)
 """`dead_lsn` of a row that no write has replaced."""
@@ -135,6 +145,18 @@ class Block:
         """One row as a record. The arrays are views into the block."""
         dense = None if self.dense is None else self.dense.data[row]
         return Record(self.ids[row], dense, self.sparse(row), self.metadata.row(row))
+
+    def batch(self) -> RecordBatch:
+        """All rows as a batch of views into the block, dead ones too."""
+        count = self.row_count
+        return RecordBatch(
+            ids=self.ids,
+            dense=None if self.dense is None else self.dense.data[:count],
+            sparse=SparseColumn(
+                self.sparse_offsets.data[: count + 1], self.sparse_indices.data, self.sparse_values.data
+            ),
+            metadata=BytesColumn(self.metadata.data.data.data, self.metadata.offsets.data[: count + 1]),
+        )
 
     @property
     def size_bytes(self) -> int:

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from pinyon.engine.block import Block, block_rows
-from pinyon.model.batches import batch_of_records
+from pinyon.model.batches import take_rows
 from pinyon.model.record import Int64s, Lsn, RecordBatch
 
 _STALE_IDS_MAX: Final = 1024
@@ -121,7 +121,7 @@ class Memtable:
         rows: Int64s = block.alive_rows()
         del self.blocks[number]
         if len(rows):
-            self._append(batch_of_records([block.record(row) for row in rows.tolist()]))
+            self._append(take_rows(block.batch(), rows))
             block.mark_dead(rows, lsn)
 
     def _add_unsorted(self, ids: list[str]) -> None:

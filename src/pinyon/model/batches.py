@@ -39,14 +39,32 @@ def sparse_column(rows: Sequence[SparseVector | None]) -> SparseColumn | None:
 
 
 def take_rows(batch: RecordBatch, rows: Int64s) -> RecordBatch:
-    """Some rows of a batch, `(m,)`, in that order."""
-    positions = rows.tolist()
+    """Some rows of a batch, `(m,)`, in that order, copied."""
     return RecordBatch(
-        ids=[batch.ids[row] for row in positions],
+        ids=[batch.ids[row] for row in rows.tolist()],
         dense=None if batch.dense is None else batch.dense[rows],
-        sparse=None if batch.sparse is None else sparse_column([batch.sparse[row] for row in positions]),
-        metadata=None if batch.metadata is None else bytes_column([batch.metadata[row] for row in positions]),
+        sparse=None if batch.sparse is None else _take_sparse(batch.sparse, rows),
+        metadata=None if batch.metadata is None else _take_bytes(batch.metadata, rows),
     )
+
+
+def _take_sparse(column: SparseColumn, rows: Int64s) -> SparseColumn | None:
+    offsets, places = _ragged(column.offsets, rows)
+    return SparseColumn(offsets, column.indices[places], column.values[places]) if len(places) else None
+
+
+def _take_bytes(column: BytesColumn, rows: Int64s) -> BytesColumn | None:
+    offsets, places = _ragged(column.offsets, rows)
+    return BytesColumn(np.frombuffer(column.data, np.uint8)[places].data, offsets) if len(places) else None
+
+
+def _ragged(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
+    """Offsets of some rows of different lengths when laid back to back, and where each of their elements was."""
+    lengths = offsets[rows + 1] - offsets[rows]
+    taken = np.zeros(len(rows) + 1, np.int64)
+    np.cumsum(lengths, out=taken[1:])
+    places = np.repeat(offsets[rows] - taken[:-1], lengths) + np.arange(taken[-1])
+    return taken, places
 
 
 def offsets_of(lengths: Sequence[int]) -> Int64s:

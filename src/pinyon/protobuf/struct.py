@@ -14,10 +14,10 @@ Metadata has a canonical form, so that stored bytes can be scanned by `pinyon.pr
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from math import isfinite
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -159,7 +159,9 @@ def _encode_field(key: str, value: FlatValue) -> bytes:
 
 
 # Typed, because 1, 1.0 and True are equal and are encoded differently.
-_encode_field_cached: Final = lru_cache(maxsize=8192, typed=True)(_encode_field)
+_encode_field_cached = cast(
+    Callable[[str, FlatValue], bytes], lru_cache(maxsize=8192, typed=True)(_encode_field)
+)
 
 
 def _encode_value(value: FlatValue) -> bytes:
