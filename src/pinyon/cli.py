@@ -29,7 +29,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _serve(loaded: settings.Settings) -> None:
-    settings.limit_native_threads()
     # Imported here, so that --help, --version and a wrong flag need none of the server's parts.
     from pinyon import app
 

@@ -217,16 +217,6 @@ def load(
     return settings
 
 
-def limit_native_threads() -> None:
-    """Let a matrix product use one thread, unless the environment says otherwise. Called before numpy is imported.
-
-    Queries run beside one another already, and threads of BLAS spin while they wait for each other: measured on two
-    processors, eight clients got 8 answers a second over 100,000 rows with two threads a product, 112 with one.
-    """
-    for variable in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
-        os.environ.setdefault(variable, "1")
-
-
 def _from_file(path: str) -> dict[str, _Given]:
     try:
         tree = msgspec.toml.decode(Path(path).read_bytes())

@@ -95,21 +95,3 @@ def test_help_names_every_flag_with_its_meaning(capsys):
 def test_the_package_runs_as_a_module():
     command = [sys.executable, "-m", "pinyon", "--version"]
     assert subprocess.check_output(command, text=True) == f"pinyon {pinyon.__version__}\n"
-
-
-def test_serving_limits_blas_to_one_thread_unless_the_environment_says_otherwise(monkeypatch):
-    program = (
-        "import os, sys, types\n"
-        "sys.modules['pinyon.app'] = types.SimpleNamespace(run=lambda settings: print(os.environ['OPENBLAS_NUM_THREADS']))\n"
-        "from pinyon import cli\n"
-        "assert 'numpy' not in sys.modules, 'too late to limit its threads'\n"
-        "cli.main(['serve'])\n"
-    )
-    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    assert _run_python(program) == "1"
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "4")
-    assert _run_python(program) == "4"
-
-
-def _run_python(program: str) -> str:
-    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.strip()
