@@ -53,7 +53,7 @@ class Bench:
 
 
 def upsert_grpc(bench: Bench) -> dict[str, float]:
-    """gRPC upserts against a plain loop that appends the same bytes with the same number of fdatasyncs."""
+    """Upserts over gRPC against a plain loop that appends the same bytes with the same number of fdatasyncs."""
     messages = workload.grpc_messages(workload.vectors(workload.RECORDS))
 
     def one_round(number: int) -> dict[str, float]:
@@ -69,7 +69,7 @@ def upsert_grpc(bench: Bench) -> dict[str, float]:
 
 
 def upsert_rest(bench: Bench) -> dict[str, float]:
-    """REST upserts against pysimdjson alone parsing the same bodies into float32, on one core."""
+    """Upserts over REST against pysimdjson alone parsing the same bodies into float32, on one core."""
     bodies = workload.json_bodies(workload.vectors(REST_RECORDS))
 
     def one_round(number: int) -> dict[str, float]:
@@ -143,11 +143,14 @@ def main() -> None:
     benchmarks = {"upsert-grpc": upsert_grpc, "upsert-rest": upsert_rest, "query-overhead": query_overhead}
     chosen = sys.argv[1:] or list(benchmarks)
     results: dict[str, Any] = {"machine": machine()}
-    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as folder:
-        with ServerProcess(Path(folder) / "data") as server:
-            for name in chosen:
-                results[name] = benchmarks[name](Bench(server, Path(folder)))
-                print(name, "  ".join(f"{figure}={value:.4g}" for figure, value in results[name].items()), flush=True)
+    # Beside the checkout, not in a temporary folder: that is often no disk.
+    with (
+        tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as folder,
+        ServerProcess(Path(folder) / "data") as server,
+    ):
+        for name in chosen:
+            results[name] = benchmarks[name](Bench(server, Path(folder)))
+            print(name, "  ".join(f"{figure}={value:.4g}" for figure, value in results[name].items()), flush=True)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "latest.json").write_text(json.dumps(results, indent=2) + "\n")
 

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import simdjson
@@ -29,7 +30,8 @@ def parse_vectors(bodies: Sequence[bytes], dimension: int) -> float:
     """Parse upsert bodies with pysimdjson into float32 matrices, and do nothing else. Returns seconds."""
     started = time.perf_counter()
     for body in bodies:
-        vectors = simdjson.Parser().parse(body)["vectors"]
+        document: Any = simdjson.Parser().parse(body)
+        vectors = document["vectors"]
         rows = np.empty((len(vectors), dimension), np.float32)
         for row, vector in enumerate(vectors):
             rows[row] = np.frombuffer(vector["values"].as_buffer(of_type="d"))

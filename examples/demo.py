@@ -112,7 +112,10 @@ def upsert_dataframe(pc: Pinecone) -> None:
             "id": [str(row) for row in range(2000)],
             "values": generator.random((2000, 384), np.float32).tolist(),
             "sparse_values": [
-                {"indices": sorted(generator.choice(100_000, 8, False).tolist()), "values": generator.random(8).tolist()}
+                {
+                    "indices": sorted(generator.choice(100_000, 8, False).tolist()),
+                    "values": generator.random(8).tolist(),
+                }
                 for _ in range(2000)
             ],
             "metadata": [{"source": "demo"} for _ in range(2000)],

@@ -121,8 +121,8 @@ def run(settings: Settings) -> None:
     configure(settings.telemetry.level)
     root = Path(settings.server.data_dir)
     storage = LocalStorage(root)
-    # One thread a matrix product: queries run beside one another already, and threads of BLAS spin while they wait for each
-    # other. Eight clients over 100,000 rows got 8 answers a second from two processors with two threads, 112 with one.
+    # One thread a matrix product: queries run beside one another already, and threads of BLAS spin while they wait.
+    # Eight clients over 100,000 rows got 8 answers a second from two processors with two threads, 112 with one.
     with lock_directory(root), threadpoolctl.threadpool_limits(1, user_api="blas"):
         asyncio.run(_serve(settings, root, storage))
 

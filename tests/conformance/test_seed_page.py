@@ -19,11 +19,15 @@ FRAME = {"count": 300, "sparse": {"indices": [7, 1007], "values": [0.5, 1.5]}}
 DATASET = "quora_all-MiniLM-L6-bm25"
 
 
-@pytest.fixture(scope="module", params=PYTHON, ids=str, name="page")
-def _page(request: pytest.FixtureRequest, server):
+RUNS = [(client, kind) for client in PYTHON for kind in ("server", "tls_server")]
+RUN_IDS = [f"{client}-{'tls' if kind == 'tls_server' else 'plaintext'}" for client, kind in RUNS]
+
+
+@pytest.fixture(scope="module", params=RUNS, ids=RUN_IDS, name="page")
+def _page(request: pytest.FixtureRequest):
     """The page run from top to bottom: the client, and what it saw at each example."""
-    client = request.param
-    return client, run_script(client, "seed", server, client.prefix)
+    client, kind = request.param
+    return client, run_script(client, "seed", request.getfixturevalue(kind), client.prefix)
 
 
 @pytest.mark.parametrize("transport", ["rest", "grpc"])

@@ -13,7 +13,6 @@ applied and while a view is taken, never while a disk is waited for or a search 
 import threading
 from collections.abc import Callable, Sequence
 
-from pinyon.engine.namespace import NamespaceSummary
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.operations import Operation, decode
 from pinyon.engine.search import SearchPlan, matching_rows, search
@@ -22,6 +21,7 @@ from pinyon.engine.write_queue import WriteQueue
 from pinyon.filter.ast import Filter
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
+from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Lsn, Match, Record
 
 
@@ -107,14 +107,14 @@ class Index:
     def record_counts(self) -> tuple[Lsn, dict[str, int]]:
         """Records by namespace, of those that have records or were declared, and the LSN at which that is so."""
         with self._lock:
-            shown = [item for item in self._namespaces.by_name.values() if len(item.memtable) or item.declared]
+            shown = [item for item in self._namespaces.by_name.values() if item.is_listed]
             return self._lsn, {item.name: len(item.memtable) for item in shown}
 
-    def describe_namespace(self, name: str) -> NamespaceSummary | None:
-        """Numbers of one namespace; None if it never had a record and was not declared."""
+    def describe_namespace(self, name: str) -> NamespaceDescription | None:
+        """Numbers of one namespace; None if it has no records and was not declared."""
         with self._lock:
             found = self._namespaces.by_name.get(name)
-            return None if found is None else found.summary()
+            return found.describe() if found is not None and found.is_listed else None
 
     def has_namespace(self, name: str) -> bool:
         """True for a namespace that was declared or ever had a record, until it is deleted as a whole."""

@@ -4,17 +4,8 @@ from dataclasses import dataclass
 
 from pinyon.engine.memtable import Memtable
 from pinyon.engine.view import BlockView, View
+from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Lsn
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceSummary:
-    """Numbers of a namespace at one moment. `size_bytes` counts vectors, metadata and ids."""
-
-    name: str
-    record_count: int
-    size_bytes: int
-    filterable_fields: tuple[str, ...] | None
 
 
 @dataclass(slots=True)
@@ -33,10 +24,15 @@ class Namespace:
     declared: bool = False
     filterable_fields: tuple[str, ...] | None = None
 
+    @property
+    def is_listed(self) -> bool:
+        """True if it has records or was declared; else it is only remembered for those who delete from it again."""
+        return self.declared or len(self.memtable) > 0
+
     def view(self, lsn: Lsn) -> View:
         """What a read at `lsn`, the newest applied one, sees. Called under the index's lock."""
         return View(lsn, tuple(BlockView(block, block.row_count) for block in self.memtable.blocks.values()))
 
-    def summary(self) -> NamespaceSummary:
+    def describe(self) -> NamespaceDescription:
         """The namespace's numbers now. Called under the index's lock."""
-        return NamespaceSummary(self.name, len(self.memtable), self.memtable.size_bytes, self.filterable_fields)
+        return NamespaceDescription(self.name, len(self.memtable), self.memtable.size_bytes, self.filterable_fields)

@@ -159,9 +159,7 @@ def _encode_field(key: str, value: FlatValue) -> bytes:
 
 
 # Typed, because 1, 1.0 and True are equal and are encoded differently.
-_encode_field_cached = cast(
-    Callable[[str, FlatValue], bytes], lru_cache(maxsize=8192, typed=True)(_encode_field)
-)
+_encode_field_cached = cast(Callable[[str, FlatValue], bytes], lru_cache(maxsize=8192, typed=True)(_encode_field))
 
 
 def _encode_value(value: FlatValue) -> bytes:

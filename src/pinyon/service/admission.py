@@ -1,4 +1,4 @@
-"""How much may be under way at once. What is over it is refused at once, so that memory stays bounded under any load."""
+"""How much may be under way at once. What is over it is refused, so that memory stays bounded under any load."""
 
 from pinyon.errors import PayloadTooLargeError, ResourceExhaustedError
 
@@ -28,6 +28,17 @@ class Admission:
         self._requests += 1
         return Ticket(self)
 
+    def check(self, size: int) -> None:
+        """Refuse a request that will hold `size` bytes, before any of them came.
+
+        Raises:
+            PayloadTooLargeError: no request may hold so many.
+        """
+        if size > self._request_bytes_max:
+            raise PayloadTooLargeError(
+                f"Error, message length too large: found {size} bytes, the limit is: {self._request_bytes_max} bytes"
+            )
+
     def reserve(self, ticket: "Ticket", size: int) -> None:
         """Let a request hold `size` bytes in all.
 
@@ -35,10 +46,7 @@ class Admission:
             PayloadTooLargeError: no request may hold so many.
             ResourceExhaustedError: the requests under way hold too many already.
         """
-        if size > self._request_bytes_max:
-            raise PayloadTooLargeError(
-                f"Error, message length too large: found {size} bytes, the limit is: {self._request_bytes_max} bytes"
-            )
+        self.check(size)
         more = size - ticket.reserved
         if more <= 0:
             return
@@ -64,6 +72,10 @@ class Ticket:
         """Hold a place in `admission`."""
         self._admission = admission
         self.reserved = 0
+
+    def check(self, size: int) -> None:
+        """Refuse to hold so many bytes; see `Admission.check`."""
+        self._admission.check(size)
 
     def reserve(self, size: int) -> None:
         """Hold `size` bytes in all; see `Admission.reserve`."""

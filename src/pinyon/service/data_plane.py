@@ -3,14 +3,12 @@
 Synchronous; called from many threads. A method that raises has changed nothing.
 """
 
-import base64
 from collections.abc import Sequence
 
 import numpy as np
 
 from pinyon import limits
 from pinyon.engine.index import Index
-from pinyon.engine.namespace import NamespaceSummary
 from pinyon.engine.operations import (
     CreateNamespace as CreateNamespaceOperation,
 )
@@ -28,9 +26,11 @@ from pinyon.filter.parser import parse
 from pinyon.model.batches import bytes_column, sparse_column
 from pinyon.model.index import IndexDefinition
 from pinyon.model.metric import Metric
-from pinyon.model.record import Lsn, Record, RecordBatch
+from pinyon.model.namespace import NamespaceDescription
+from pinyon.model.record import RecordBatch
 from pinyon.protobuf.struct import encode_metadata
 from pinyon.service import validation
+from pinyon.service.pagination import entry_before, token_after
 from pinyon.service.requests import (
     CreateNamespace,
     Delete,
@@ -44,7 +44,6 @@ from pinyon.service.requests import (
     ListIds,
     ListNamespaces,
     Matches,
-    NamespaceDescription,
     NamespacePage,
     Query,
     Update,
@@ -128,11 +127,11 @@ class DataPlane:
         limit = validation.page_size(
             request.limit, limits.FETCH_BY_METADATA_PAGE_DEFAULT, limits.FETCH_BY_METADATA_PAGE_MAX
         )
-        after = _read_token(request.pagination_token)
+        after = entry_before(request.pagination_token)
         lsn, records = self._index.matching_records(namespace, condition)
         rest = [record for record in records if after is None or record.id > after]
         page = rest[:limit]
-        token = _token(page[-1].id) if len(rest) > limit else None
+        token = token_after(page[-1].id) if len(rest) > limit else None
         return Fetched(lsn, request.namespace, page, token)
 
     def update(self, request: Update) -> Written:
@@ -179,9 +178,9 @@ class DataPlane:
     def list_ids(self, request: ListIds) -> IdPage:
         """List ids in byte order."""
         limit = validation.page_size(request.limit, limits.LIST_PAGE_MAX, limits.LIST_PAGE_MAX)
-        namespace, after = namespace_name(request.namespace), _read_token(request.pagination_token)
+        namespace, after = namespace_name(request.namespace), entry_before(request.pagination_token)
         lsn, ids = self._index.list_ids(namespace, request.prefix, after, limit + 1)
-        token = _token(ids[limit - 1]) if len(ids) > limit else None
+        token = token_after(ids[limit - 1]) if len(ids) > limit else None
         return IdPage(lsn, request.namespace, ids[:limit], token)
 
     def describe_stats(self, request: DescribeStats) -> IndexStats:
@@ -202,20 +201,21 @@ class DataPlane:
     def list_namespaces(self, request: ListNamespaces) -> NamespacePage:
         """List namespaces by name."""
         limit = validation.page_size(request.limit, limits.LIST_PAGE_MAX, limits.LIST_PAGE_MAX)
-        after = _read_token(request.pagination_token)
+        after = entry_before(request.pagination_token)
         names = sorted(name for name in self._index.record_counts()[1] if name.startswith(request.prefix))
         rest = [name for name in names if after is None or name > after]
-        token = _token(rest[limit - 1]) if len(rest) > limit else None
-        summaries = map(self._index.describe_namespace, rest[:limit])
-        return NamespacePage([_description(item) for item in summaries if item is not None], len(names), token)
+        token = token_after(rest[limit - 1]) if len(rest) > limit else None
+        described = map(self._index.describe_namespace, rest[:limit])
+        return NamespacePage([item for item in described if item is not None], len(names), token)
 
     def describe_namespace(self, name: str) -> NamespaceDescription:
         """Describe one namespace; the default one always exists."""
         name = namespace_name(name)
         found = self._index.describe_namespace(name)
         if found is not None:
-            return _description(found)
-        self._check_exists(name)
+            return found
+        if name != DEFAULT_NAMESPACE:
+            raise NotFoundError("Namespace not found")
         return NamespaceDescription(name, 0, 0, None)
 
     def create_namespace(self, request: CreateNamespace) -> NamespaceDescription:
@@ -223,7 +223,7 @@ class DataPlane:
         if not request.name or request.name == DEFAULT_NAMESPACE:
             raise InvalidArgumentError(f"Cannot create the namespace {DEFAULT_NAMESPACE}: it always exists")
         name = namespace_name(request.name)
-        if self._exists(name):
+        if self._index.describe_namespace(name) is not None:
             raise AlreadyExistsError(f"Namespace {name} already exists")
         self._check_namespace_count(name)
         self._index.write(CreateNamespaceOperation(name, request.filterable_fields))
@@ -297,21 +297,3 @@ class DataPlane:
 
 def _deletion(namespace: str, ids: list[str]) -> Operation | None:
     return DeleteRecords(namespace, ids) if ids else None
-
-
-def _description(summary: NamespaceSummary) -> NamespaceDescription:
-    return NamespaceDescription(summary.name, summary.record_count, summary.size_bytes, summary.filterable_fields)
-
-
-def _token(last: str) -> str:
-    """An opaque pagination token: the last entry of the page, so that a page stays right when others are deleted."""
-    return base64.urlsafe_b64encode(last.encode()).decode()
-
-
-def _read_token(token: str | None) -> str | None:
-    if not token:
-        return None
-    try:
-        return base64.b64decode(token, altchars=b"-_", validate=True).decode()
-    except ValueError as error:
-        raise InvalidArgumentError("Invalid pagination token") from error

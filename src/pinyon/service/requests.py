@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pinyon.model.metric import Metric, VectorType
+from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Float32s, Lsn, Match, Metadata, Record, RecordBatch, SparseVector
 
 FilterExpression: TypeAlias = dict[str, Any]
@@ -59,7 +60,7 @@ class FetchByMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Change parts of one record (`id`), or metadata of the records that `filter` selects; the filter wins over `id`."""
+    """Change parts of the record `id`, or metadata of the records that `filter` selects; the filter wins."""
 
     namespace: str
     id: str | None = None
@@ -166,16 +167,6 @@ class IndexStats:
     dimension: int | None
     metric: Metric
     vector_type: VectorType
-
-
-@dataclass(frozen=True, slots=True)
-class NamespaceDescription:
-    """One namespace. `size_bytes` counts vectors, metadata and ids."""
-
-    name: str
-    record_count: int
-    size_bytes: int
-    filterable_fields: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)

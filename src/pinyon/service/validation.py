@@ -12,6 +12,7 @@ from pinyon import limits
 from pinyon.errors import InvalidArgumentError, PayloadTooLargeError
 from pinyon.model.batches import take_rows
 from pinyon.model.index import IndexDefinition
+from pinyon.model.metadata import merge_metadata
 from pinyon.model.metric import Metric, VectorType
 from pinyon.model.record import Float32s, Int64s, RecordBatch, SparseColumn, SparseVector
 from pinyon.protobuf.struct import json_length
@@ -19,7 +20,8 @@ from pinyon.protobuf.struct import json_length
 DEFAULT_NAMESPACE = "__default__"
 _NO_DENSE = "Index configuration does not support dense values"
 _NO_SPARSE = (
-    "Index configuration does not support sparse values - only indexes that are sparse or using dotproduct are supported"
+    "Index configuration does not support sparse values"
+    " - only indexes that are sparse or using dotproduct are supported"
 )
 
 
@@ -68,14 +70,10 @@ def check_upsert(records: RecordBatch, definition: IndexDefinition, upsert_bytes
         InvalidArgumentError: a record breaks a rule; the message names it.
         PayloadTooLargeError: there are too many records or bytes.
     """
-    if not len(records):
-        raise InvalidArgumentError("Upsert request must contain at least one vector")
-    if len(records) > limits.RECORDS_PER_UPSERT_MAX:
-        raise InvalidArgumentError(
-            f"Request contains {len(records)} vectors, which exceeds the limit of {limits.RECORDS_PER_UPSERT_MAX}"
-        )
+    check_record_count(len(records))
     unique = set(records.ids)
-    if "" in unique or not "".join(unique).isascii() or max(map(len, unique)) > limits.ID_LENGTH_MAX:
+    joined = "".join(unique)
+    if "" in unique or "\0" in joined or not joined.isascii() or max(map(len, unique)) > limits.ID_LENGTH_MAX:
         for id_ in records.ids:
             check_record_id(id_)
     _check_vector_type(records, definition)
@@ -86,6 +84,16 @@ def check_upsert(records: RecordBatch, definition: IndexDefinition, upsert_bytes
         check_sparse(records.sparse)
     _check_metadata_sizes(records)
     return records if len(unique) == len(records) else take_rows(records, _last_rows(records.ids))
+
+
+def check_record_count(count: int) -> None:
+    """Refuse an upsert of no records or of too many."""
+    if not count:
+        raise InvalidArgumentError("Upsert request must contain at least one vector")
+    if count > limits.RECORDS_PER_UPSERT_MAX:
+        raise InvalidArgumentError(
+            f"Request contains {count} vectors, which exceeds the limit of {limits.RECORDS_PER_UPSERT_MAX}"
+        )
 
 
 def check_dense(rows: Float32s) -> None:
@@ -162,7 +170,7 @@ def check_top_k(top_k: int) -> None:
 
 
 def page_size(limit: int | None, default: int, largest: int) -> int:
-    """How many entries a page has: the caller's `limit`, or the default for None and for 0, which gRPC sends for none."""
+    """How many entries a page has: the caller's `limit`; the default for None and for 0, which gRPC has for none."""
     if not limit:
         return default
     if not 1 <= limit <= largest:
@@ -176,9 +184,16 @@ def check_metadata_size(metadata: bytes) -> None:
         return
     size = json_length(metadata)
     if size > limits.METADATA_BYTES_MAX:
-        raise PayloadTooLargeError(
+        raise InvalidArgumentError(
             f"Metadata size is {size} bytes, which exceeds the limit of {limits.METADATA_BYTES_MAX} bytes per vector"
         )
+
+
+def check_merged_metadata_size(stored: bytes, changes: bytes) -> None:
+    """As `check_metadata_size`, for what `changes` would make of `stored`."""
+    # Merging takes a decoder's time, so it is left out where the sum of both cannot be too long.
+    if (len(stored) + len(changes)) * _JSON_GROWTH_MAX > limits.METADATA_BYTES_MAX:
+        check_metadata_size(merge_metadata(stored, changes))
 
 
 _JSON_GROWTH_MAX = 6

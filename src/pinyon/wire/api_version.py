@@ -3,6 +3,10 @@
 from enum import Enum
 from functools import cached_property
 
+from pinyon.errors import InvalidArgumentError
+
+_PREVIEWS = frozenset({"2026-01.alpha"})
+
 
 class ApiVersion(Enum):
     """A version that a client may ask for in `X-Pinecone-Api-Version`, oldest first."""
@@ -29,6 +33,16 @@ class ApiVersion(Enum):
             return ApiVersion(header.strip())
         except ValueError:
             return ApiVersion.V2026_04
+
+    @staticmethod
+    def check_supported(header: str | None) -> None:
+        """Refuse the previews, whose calls look like later ones and mean something else.
+
+        Raises:
+            InvalidArgumentError: the header names a preview.
+        """
+        if header and header.strip() in _PREVIEWS:
+            raise InvalidArgumentError(f"API version {header.strip()} is not supported")
 
     @cached_property
     def order(self) -> int:

@@ -1,7 +1,7 @@
 """One ASGI application a port: it admits requests, reads their bodies, and hands them to REST or gRPC.
 
-This file is where the event loop ends: a request is answered by a synchronous handler in a worker thread, or in the loop
-itself where that takes less than a change of threads. What must hold:
+This file is where the event loop ends: a request is answered by a synchronous handler in a worker thread, or in the
+loop itself where that takes less than a change of threads. What must hold:
 
 - a key is checked before a body is read, and a body is read only as far as `Admission` allows;
 - every error becomes an answer: those of `pinyon.errors` by the table in `pinyon.wire.status`, any other one becomes an
@@ -20,6 +20,7 @@ from pinyon.errors import InternalError, PinyonError, UnimplementedError
 from pinyon.protobuf.wire_format import Buffer
 from pinyon.service.admission import Admission, Ticket
 from pinyon.service.auth import Authenticator
+from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.error_bodies import error_response
 from pinyon.wire.grpc.errors import error_trailers
 from pinyon.wire.grpc.reply import GrpcReply
@@ -32,6 +33,8 @@ Send: TypeAlias = Callable[[dict[str, Any]], Awaitable[None]]
 
 _HEALTH_PATH: Final = "/health"
 _LARGE_BODY_BYTES: Final = 256 * 1024
+_RESERVED_AHEAD_BYTES: Final = 256 * 1024
+"""Bytes of a body that are reserved before they come, so that not every chunk has to ask."""
 _BRIEF_CHUNKS: Final = 16
 """A brief request has less than so many chunks of a body, of 8 KiB each."""
 
@@ -124,9 +127,9 @@ class Application:
                 exchange, lambda body: handler.call(path, body, exchange.headers), handler.is_brief(path)
             )
         except PinyonError as error:
-            await _send_grpc(exchange, GrpcReply(b""), error_trailers(error, exchange.request_id))
+            await _send_grpc_error(exchange, error)
         else:
-            await _send_grpc(exchange, reply, {"grpc-status": "0"})
+            await _send_grpc(exchange, reply)
 
     async def _answer(self, exchange: "_Exchange", handle: Callable[[Buffer], Any], is_brief: bool) -> Any:
         """Admit, authenticate, read and handle; every error that leaves is one of `pinyon.errors`."""
@@ -134,6 +137,7 @@ class Application:
         try:
             with gate.admission.admit() as ticket:
                 gate.authenticator.authenticate(exchange.api_key)
+                ApiVersion.check_supported(exchange.headers.get("x-pinecone-api-version"))
                 chunks = await _read_body(exchange, ticket)
                 if is_brief and len(chunks) < _BRIEF_CHUNKS:
                     return _handle(handle, chunks)
@@ -174,13 +178,12 @@ class _Exchange:
 
 
 async def _read_body(exchange: _Exchange, ticket: Ticket) -> list[bytes]:
-    """The body in chunks. Its bytes are reserved before they are waited for, where the client says how many there are."""
-    announced = exchange.headers.get("content-length", "")
-    if announced.isdecimal():
-        ticket.reserve(int(announced))
-    receive, reserved = exchange.receive, ticket.reserved
+    """The body in chunks, each counted as it comes: what is announced and never sent must keep nobody out."""
+    announced = _announced_size(exchange.headers)
+    ticket.check(announced)
+    receive = exchange.receive
     chunks: list[bytes] = []
-    size = 0
+    size = reserved = 0
     # A tight loop, since a body of megabytes arrives in pieces of 8 KiB.
     while True:
         message = await receive()
@@ -190,9 +193,16 @@ async def _read_body(exchange: _Exchange, ticket: Ticket) -> list[bytes]:
         chunks.append(chunk)
         size += len(chunk)
         if size > reserved:
-            ticket.reserve(size)
+            reserved = max(size, min(announced, size + _RESERVED_AHEAD_BYTES))
+            ticket.reserve(reserved)
         if not message.get("more_body", False):
             return chunks
+
+
+def _announced_size(headers: Headers) -> int:
+    """What the client says that its body will have; 0 where it says nothing. More than 18 digits are never true."""
+    digits = headers.get("content-length", "")
+    return int(digits[:18]) if digits.isdecimal() else 0
 
 
 def _handle(handle: Callable[[Buffer], Any], chunks: list[bytes]) -> Any:
@@ -219,12 +229,19 @@ async def _send_response(exchange: _Exchange, response: Response, request: Reque
     await exchange.send({"type": "http.response.body", "body": response.body})
 
 
-async def _send_grpc(exchange: _Exchange, reply: GrpcReply, trailers: Headers) -> None:
+async def _send_grpc(exchange: _Exchange, reply: GrpcReply) -> None:
     headers = {"content-type": "application/grpc", "x-pinecone-request-id": exchange.request_id} | reply.metadata
     start = {"type": "http.response.start", "status": 200, "headers": _encode_headers(headers), "trailers": True}
     await exchange.send(start)
     await exchange.send({"type": "http.response.body", "body": reply.body})
-    await exchange.send({"type": "http.response.trailers", "headers": _encode_headers(trailers)})
+    await exchange.send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]})
+
+
+async def _send_grpc_error(exchange: _Exchange, error: PinyonError) -> None:
+    """Send an error as gRPC's "trailers-only": clients retry a call only while no other headers have come."""
+    headers = {"content-type": "application/grpc"} | error_trailers(error, exchange.request_id)
+    await exchange.send({"type": "http.response.start", "status": 200, "headers": _encode_headers(headers)})
+    await exchange.send({"type": "http.response.body", "body": b""})
 
 
 def _encode_headers(headers: Headers) -> list[tuple[bytes, bytes]]:

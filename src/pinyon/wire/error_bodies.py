@@ -6,7 +6,9 @@ from pinyon.errors import PinyonError, ResourceExhaustedError, UnauthenticatedEr
 from pinyon.wire.http import Request, Response
 from pinyon.wire.status import status_of
 
-_DATA_PLANE_FAMILIES = frozenset({"vectors", "query", "describe_index_stats", "namespaces", "bulk", "namespace-aliases"})
+_DATA_PLANE_FAMILIES = frozenset(
+    {"vectors", "query", "describe_index_stats", "namespaces", "bulk", "namespace-aliases"}
+)
 """First parts of paths whose errors are a `google.rpc.Status`; all others have the shape of the control plane."""
 
 
@@ -27,5 +29,7 @@ def error_response(error: PinyonError, request: Request) -> Response:
 
 def _has_rpc_errors(request: Request) -> bool:
     segments = request.segments
-    is_documents = segments[0] == "namespaces" and len(segments) > 2 and segments[-2] == "documents"
+    is_documents = (
+        request.method == "POST" and segments[0] == "namespaces" and len(segments) > 2 and segments[-2] == "documents"
+    )
     return segments[0] in _DATA_PLANE_FAMILIES and not is_documents

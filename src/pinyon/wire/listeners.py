@@ -6,6 +6,7 @@ who asked for it and not of a task in the background.
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,12 +49,14 @@ def bind(host: str, port: int) -> list[socket.socket]:
         for family, _, _, _, address in socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
-            with contextlib.suppress(_NoSuchFamilyError):
+            with contextlib.suppress(_NoSuchAddressError):
                 sockets.append(_listening_socket(family, address))
     except OSError as error:
         for bound in sockets:
             bound.close()
         raise UnavailableError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    if not sockets:
+        raise UnavailableError(f"cannot listen on {host}:{port}: this machine has no such address")
     return sockets
 
 
@@ -94,23 +97,25 @@ class Listener:
             bound.close()
 
 
-class _NoSuchFamilyError(Exception):
-    """The machine has no IPv6, or no IPv4."""
+class _NoSuchAddressError(Exception):
+    """The machine has no IPv6, or no IPv4, or no interface with the address: `localhost` is often ::1 by name only."""
 
 
 def _listening_socket(family: int, address: Any) -> socket.socket:
     try:
         bound = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise _NoSuchFamilyError from error
+        raise _NoSuchAddressError from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
         bound.listen(_BACKLOG)
-    except BaseException:
+    except BaseException as error:
         bound.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL:
+            raise _NoSuchAddressError from error
         raise
     return bound
 

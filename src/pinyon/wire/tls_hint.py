@@ -95,8 +95,8 @@ def _destination_port(packet: bytes) -> int:
     return int.from_bytes(packet[header_length + 2 : header_length + 4], "big")
 
 
-# The filter, in the instructions of classic BPF: code, operand, where to go if a condition holds, and where if not. None
-# is the next instruction.
+# The filter, in the instructions of classic BPF: code, operand, where to go if a condition holds, and where if not.
+# None is the next instruction.
 
 _LOAD_WORD, _LOAD_BYTE, _LOAD_HALF_AT_X, _LOAD_BYTE_AT_X = 0x20, 0x30, 0x48, 0x50
 _X_IS_IPV4_HEADER_LENGTH, _X_IS, _X_IS_A = 0xB1, 0x01, 0x07

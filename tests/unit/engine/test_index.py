@@ -10,7 +10,6 @@ import pytest
 
 from pinyon.engine import memtable
 from pinyon.engine.index import Index
-from pinyon.engine.namespace import NamespaceSummary
 from pinyon.engine.operations import (
     CreateNamespace,
     DeleteNamespace,
@@ -26,6 +25,7 @@ from pinyon.filter.parser import parse
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
+from pinyon.model.namespace import NamespaceDescription
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
 
@@ -197,8 +197,8 @@ def test_namespaces_are_described(index: Index) -> None:
     index.write(upsert("ab", 1))
     index.write(upsert("a", 2))
     assert index.record_counts() == (3, {"declared": 0, "n": 2})
-    assert index.describe_namespace("declared") == NamespaceSummary("declared", 0, 0, ("genre",))
-    assert index.describe_namespace("n") == NamespaceSummary("n", 2, 3 * 4 + 3, None)
+    assert index.describe_namespace("declared") == NamespaceDescription("declared", 0, 0, ("genre",))
+    assert index.describe_namespace("n") == NamespaceDescription("n", 2, 3 * 4 + 3, None)
     assert index.describe_namespace("unknown") is None
     assert index.has_namespace("declared")
     assert not index.has_namespace("unknown")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pinyon.errors import InvalidArgumentError
 from pinyon.protobuf import columns
 from pinyon.protobuf.struct import encode_metadata
 
@@ -105,6 +106,13 @@ def test_a_row_does_not_reach_into_the_next():
     assert entries.irregular.tolist() == [0]
 
 
+def test_what_follows_a_value_inside_its_entry_is_not_the_next_entry():
+    inner = encode_metadata({"b": True})
+    entry = b"\x0a\x01a\x12\x02\x20\x01" + inner
+    entries, _ = scanned(b"\x0a" + bytes([len(entry)]) + entry)
+    assert entries.irregular.tolist() == [0]
+
+
 def test_a_bool_that_is_neither_0_nor_1_is_irregular():
     entries, _ = scanned(b"\x0a\x07\x0a\x01n\x12\x02\x20\x02")
     assert entries.irregular.tolist() == [0]
@@ -137,6 +145,11 @@ def test_members_of_lists_are_found():
 def test_a_list_of_other_things_than_strings_is_irregular():
     buffer, starts, ends = column_of([b"\x0a\x02\x1a\x00", b"\x0a\x02\x1a\x00\x0a\x02\x20\x01"])
     assert columns.scan_lists(buffer, starts, ends).irregular.tolist() == [1]
+
+
+def test_what_follows_a_string_inside_its_member_is_not_the_next_member():
+    buffer, starts, ends = column_of([b"\x0a\x08\x1a\x01x\x0a\x03\x1a\x01y"])
+    assert columns.scan_lists(buffer, starts, ends).irregular.tolist() == [0]
 
 
 # Field values.
@@ -177,3 +190,10 @@ def test_rows_with_many_fields_and_long_lists_are_read_too():
 def test_a_field_that_no_row_has_has_no_values(rows):
     values, _ = values_of("f", rows)
     assert all(getattr(values, name).size == 0 for name in values.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("cut", range(1, len(encode_metadata({"f": 1.0}))))
+def test_a_row_that_is_cut_is_refused_when_a_field_is_looked_for(cut):
+    buffer, starts, ends = column_of([encode_metadata({"f": 1.0})[:-cut]])
+    with pytest.raises(InvalidArgumentError, match="canonical"):
+        columns.field_values(buffer, starts, ends, "f")

@@ -67,6 +67,9 @@ def test_text_that_utf8_cannot_encode_is_refused():
         pytest.param(entry(b"a", b"\x32\x0b\x0a\x09\x11" + bytes(8)), id="list of a number"),
         pytest.param(entry(b"a", b"\x20\x01\x20\x00"), id="two values"),
         pytest.param(entry(b"a", b"\x11" + bytes(7)), id="short number"),
+        pytest.param(
+            sized(0x0A, sized(0x0A, b"a") + sized(0x12, b"\x20\x01") + b"\x18\x01"), id="a third field in an entry"
+        ),
         pytest.param(sized(0x0A, sized(0x12, b"\x20\x01")), id="no key"),
         pytest.param(sized(0x0A, sized(0x12, b"\x20\x01") + sized(0x0A, b"a")), id="value first"),
         pytest.param(entry(b"a", b"\x20\x01")[:-1], id="cut"),

@@ -1,4 +1,4 @@
-"""`pinyon.wire.tls_hint`: what the filter keeps, run by an interpreter of its instructions, and by the kernel where it may."""
+"""`pinyon.wire.tls_hint`: what the filter keeps, run by an interpreter of its instructions and by the kernel."""
 
 import asyncio
 import logging

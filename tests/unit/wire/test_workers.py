@@ -13,7 +13,8 @@ def test_a_result_and_an_error_reach_the_one_who_awaits_them():
         with Workers(2) as workers:
             with pytest.raises(ZeroDivisionError):
                 await workers.run(divmod, 1, 0)
-            return await workers.run(max, 3, 7)
+            largest: int = await workers.run(max, 3, 7)
+            return largest
 
     assert asyncio.run(scenario()) == 7
 
@@ -36,18 +37,19 @@ def test_a_task_that_nobody_awaits_any_more_does_no_harm():
             abandoned = workers.run(go.wait)
             abandoned.cancel()
             go.set()
-            return await workers.run(str, "next")
+            text: str = await workers.run(str, "next")
+            return text
 
     assert asyncio.run(scenario()) == "next"
 
 
 def test_leaving_the_context_waits_for_tasks_and_ends_the_threads():
-    done = []
+    done: list[int] = []
 
     async def scenario() -> None:
         with Workers(1) as workers:
             for number in range(20):
-                workers.run(done.append, number)
+                _ = workers.run(done.append, number)
 
     before = threading.active_count()
     asyncio.run(scenario())

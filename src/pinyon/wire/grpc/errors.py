@@ -1,10 +1,8 @@
 """Errors of gRPC: a status, a percent-encoded message and hints for retries, all in the trailers."""
 
-
 from pinyon.errors import PinyonError, ResourceExhaustedError
 from pinyon.wire.grpc.framing import encode_status_message
 from pinyon.wire.status import status_of
-
 
 
 def error_trailers(error: PinyonError, request_id: str) -> dict[str, str]:

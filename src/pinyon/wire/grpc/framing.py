@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from pinyon import limits
 from pinyon.errors import InvalidArgumentError, PayloadTooLargeError, UnimplementedError
+from pinyon.protobuf.wire_format import Buffer
 
 _PREFIX: Final = struct.Struct(">BI")
 _GZIP_WINDOW_BITS: Final = 31
@@ -22,7 +23,7 @@ _STATUS_MESSAGE_LENGTH_MAX: Final = 2048
 _UNRESERVED: Final = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) != "%")
 
 
-def unframe(body: bytes, encoding: str = "identity") -> memoryview:
+def unframe(body: Buffer, encoding: str = "identity") -> memoryview:
     """Take the one message out of a request body; without compression nothing is copied.
 
     Args:

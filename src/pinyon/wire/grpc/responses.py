@@ -7,6 +7,7 @@ API shows the default namespace.
 
 from typing import TypeAlias
 
+from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Float32s, Match, Record, SparseVector
 from pinyon.protobuf.columns import encode_varints
 from pinyon.protobuf.wire_format import (
@@ -24,7 +25,6 @@ from pinyon.service.requests import (
     IdPage,
     IndexStats,
     Matches,
-    NamespaceDescription,
     NamespacePage,
     Written,
 )

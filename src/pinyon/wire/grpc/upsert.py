@@ -71,7 +71,6 @@ def _decode_columns(body: Buffer, dimension: int | None) -> Upsert:
 
     _require(bytes_at(buffer, at) == _ID)
     id_starts, id_ends = read_bounds(buffer, at)
-    _require(id_ends <= ends)
     dense, at = (None, id_ends) if dimension is None else _dense(buffer, id_ends, ends, dimension)
     metadata_starts, metadata_ends = _optional(buffer, at, ends, _METADATA)
     sparse_starts, sparse_ends = _optional(buffer, metadata_ends, ends, _SPARSE)

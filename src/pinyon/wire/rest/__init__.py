@@ -1,0 +1,1 @@
+"""REST: paths, and JSON to requests and from results."""

@@ -62,7 +62,7 @@ class ControlPlaneRoutes:
             case _:
                 raise NotFoundError(f"Resource {request.raw_path} not found")
 
-    def is_brief(self, method: str, path: str) -> bool:  # noqa: ARG002 - the answer is the same for all
+    def is_brief(self, method: str, path: str) -> bool:
         """Never: indexes are created and deleted on disk."""
         return False
 

@@ -7,18 +7,13 @@ from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
-import numpy as np
 import orjson
 
 from pinyon.errors import InvalidArgumentError, NotFoundError, UnimplementedError
-from pinyon.model.record import Match, Record, SparseVector
-from pinyon.protobuf.struct import json_object
 from pinyon.service import requests
 from pinyon.service.data_plane import DataPlane
-from pinyon.service.requests import Fetched, NamespaceDescription, Written
-from pinyon.service.validation import DEFAULT_NAMESPACE
-from pinyon.wire.api_version import ApiVersion
-from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Request, Response
+from pinyon.wire.http import Request, Response
+from pinyon.wire.rest import answers
 from pinyon.wire.rest import vector_json as read
 
 _Handler: TypeAlias = Callable[[Request], Response]
@@ -91,6 +86,8 @@ class DataPlaneRoutes:
                 return self._describe_namespace(request, name) if request.method == "GET" else self._drop(name)
             case ["namespaces", _, *_]:
                 return _method_not_allowed(request)
+            case _:
+                pass
         if any(path == request.raw_path for _, path in self._routes):
             return _method_not_allowed(request)
         raise NotFoundError(f"Path {request.raw_path} not found")
@@ -101,7 +98,7 @@ class DataPlaneRoutes:
             raise InvalidArgumentError("Upsert request must contain at least one vector")
         records = read.read_records(request.body, fields["vectors"], self._data_plane.definition.dimension)
         written = self._data_plane.upsert(requests.Upsert(read.read_text(fields, "namespace"), records))
-        return _written({"upsertedCount": written.count}, written)
+        return answers.written(written, {"upsertedCount": written.count})
 
     def _query(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _QUERY)
@@ -122,17 +119,11 @@ class DataPlaneRoutes:
                 include_metadata=read.read_bool(fields, "includeMetadata"),
             )
         )
-        body = {
-            "results": [],
-            "matches": [_match(match) for match in matches.matches],
-            "namespace": _shown(matches.namespace, request),
-            "usage": {"readUnits": matches.read_units},
-        }
-        return _json(body, {INDEXED_LSN: str(matches.lsn)})
+        return answers.matches(matches, request.api_version)
 
     def _fetch(self, request: Request) -> Response:
         fetch = requests.Fetch(_parameter(request, "namespace") or "", request.query.get("ids", []))
-        return _fetched(self._data_plane.fetch(fetch), request)
+        return answers.fetched(self._data_plane.fetch(fetch), request.api_version)
 
     def _fetch_by_metadata(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _FETCH_BY_METADATA)
@@ -144,7 +135,7 @@ class DataPlaneRoutes:
                 pagination_token=read.read_text(fields, "paginationToken") or None,
             )
         )
-        return _fetched(fetched, request)
+        return answers.fetched(fetched, request.api_version)
 
     def _update(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _UPDATE)
@@ -160,7 +151,7 @@ class DataPlaneRoutes:
                 dry_run=read.read_bool(fields, "dryRun"),
             )
         )
-        return _written({} if written.count is None else {"matchedRecords": written.count}, written)
+        return answers.written(written, {} if written.count is None else {"matchedRecords": written.count})
 
     def _delete(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _DELETE)
@@ -172,7 +163,7 @@ class DataPlaneRoutes:
                 delete_all=read.read_bool(fields, "deleteAll"),
             )
         )
-        return _written({}, written)
+        return answers.written(written, {})
 
     def _delete_by_parameters(self, request: Request) -> Response:
         """The oldest clients' form: DELETE with everything in the query string."""
@@ -186,7 +177,7 @@ class DataPlaneRoutes:
                 delete_all=everything.lower() == "true",
             )
         )
-        return _written({}, written)
+        return answers.written(written, {})
 
     def _list(self, request: Request) -> Response:
         page = self._data_plane.list_ids(
@@ -197,26 +188,12 @@ class DataPlaneRoutes:
                 pagination_token=_parameter(request, "paginationToken") or _parameter(request, "pagination_token"),
             )
         )
-        body: dict[str, Any] = {
-            "vectors": [{"id": id_} for id_ in page.ids],
-            "namespace": _shown(page.namespace, request),
-            "usage": {"readUnits": page.read_units},
-        }
-        return _json(body | _pagination(page.next_token))
+        return answers.id_page(page, request.api_version)
 
     def _stats(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _STATS) if request.body else {}
         stats = self._data_plane.describe_stats(requests.DescribeStats(read.read_dict(fields, "filter")))
-        body: dict[str, Any] = {
-            "namespaces": {
-                _shown(name, request): {"vectorCount": count} for name, count in stats.record_counts.items()
-            },
-            "indexFullness": 0,
-            "totalVectorCount": sum(stats.record_counts.values()),
-            "metric": stats.metric,
-            "vectorType": stats.vector_type,
-        }
-        return _json(body if stats.dimension is None else body | {"dimension": stats.dimension})
+        return answers.stats(stats, request.api_version)
 
     def _list_namespaces(self, request: Request) -> Response:
         page = self._data_plane.list_namespaces(
@@ -226,11 +203,7 @@ class DataPlaneRoutes:
                 pagination_token=_parameter(request, "paginationToken") or _parameter(request, "pagination_token"),
             )
         )
-        body: dict[str, Any] = {
-            "namespaces": [_namespace(item, request) for item in page.namespaces],
-            "total_count": page.total_count,
-        }
-        return _json(body | _pagination(page.next_token))
+        return answers.namespace_page(page, request.api_version)
 
     def _create_namespace(self, request: Request) -> Response:
         fields = read.parse_object(request.body, _CREATE_NAMESPACE)
@@ -241,13 +214,13 @@ class DataPlaneRoutes:
                 read.read_text(fields, "name"), _filterable_fields(filterable) if filterable else None
             )
         )
-        return _json(_namespace(created, request))
+        return answers.namespace(created, request.api_version)
 
     def _describe_namespace(self, request: Request, name: str) -> Response:
-        return _json(_namespace(self._data_plane.describe_namespace(name), request))
+        return answers.namespace(self._data_plane.describe_namespace(name), request.api_version)
 
     def _drop(self, name: str) -> Response:
-        return _written({}, self._data_plane.delete_namespace(name))
+        return answers.written(self._data_plane.delete_namespace(name), {})
 
 
 def _refuse_unsupported_query_fields(fields: dict[str, Any]) -> None:
@@ -284,70 +257,6 @@ def _checked_limit(limit: int | None) -> int | None:
     if limit is not None and limit < 1:
         raise InvalidArgumentError(f"limit must be a positive integer, but got {limit}")
     return limit
-
-
-def _shown(namespace: str, request: Request) -> str:
-    """A namespace as the client's version shows it."""
-    return request.api_version.default_namespace if namespace in ("", DEFAULT_NAMESPACE) else namespace
-
-
-def _match(match: Match) -> dict[str, Any]:
-    """One match. The score is shown with the digits of a float32, the values likewise."""
-    shown: dict[str, Any] = {"id": match.id, "score": np.float32(match.score)}
-    shown["values"] = [] if match.dense is None else match.dense
-    if match.sparse is not None:
-        shown["sparseValues"] = _sparse(match.sparse)
-    if match.metadata:
-        shown["metadata"] = json_object(match.metadata)
-    return shown
-
-
-def _record(record: Record) -> dict[str, Any]:
-    shown: dict[str, Any] = {"id": record.id, "values": [] if record.dense is None else record.dense}
-    if record.sparse is not None:
-        shown["sparseValues"] = _sparse(record.sparse)
-    if record.metadata:
-        shown["metadata"] = json_object(record.metadata)
-    return shown
-
-
-def _sparse(vector: SparseVector) -> dict[str, Any]:
-    return {"indices": vector.indices, "values": vector.values}
-
-
-def _namespace(namespace: NamespaceDescription, request: Request) -> dict[str, Any]:
-    """One namespace; its 64-bit numbers are strings, as protobuf's JSON has them."""
-    shown: dict[str, Any] = {
-        "name": _shown(namespace.name, request),
-        "record_count": str(namespace.record_count),
-    }
-    if namespace.filterable_fields is not None:
-        shown["schema"] = {"fields": {field: {"filterable": True} for field in namespace.filterable_fields}}
-        shown["indexed_fields"] = {"fields": list(namespace.filterable_fields)}
-    if request.api_version.at_least(ApiVersion.V2026_07):
-        shown["size_bytes"] = str(namespace.size_bytes)
-    return shown
-
-
-def _fetched(fetched: Fetched, request: Request) -> Response:
-    body: dict[str, Any] = {
-        "vectors": {record.id: _record(record) for record in fetched.records},
-        "namespace": _shown(fetched.namespace, request),
-        "usage": {"readUnits": fetched.read_units},
-    }
-    return _json(body | _pagination(fetched.next_token), {INDEXED_LSN: str(fetched.lsn)})
-
-
-def _pagination(next_token: str | None) -> dict[str, Any]:
-    return {} if next_token is None else {"pagination": {"next": next_token}}
-
-
-def _written(body: dict[str, Any], written: Written) -> Response:
-    return _json(body, {REQUEST_LSN: str(written.lsn)})
-
-
-def _json(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
-    return Response(200, orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), headers or {})
 
 
 def _method_not_allowed(request: Request) -> Response:

@@ -9,13 +9,14 @@ from typing import Any
 from pinyon.errors import InvalidArgumentError, UnimplementedError
 from pinyon.model.index import Deployment
 from pinyon.model.metric import Metric, VectorType
+from pinyon.protobuf.wire_format import Buffer
 from pinyon.service.index_requests import ConfigureIndex, CreateIndex
 from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.rest.index_schema import classic_vectors
 from pinyon.wire.rest.typed_body import Body, decode_body, shape_error
 
 
-def parse_create(body: bytes, version: ApiVersion) -> CreateIndex:
+def parse_create(body: Buffer, version: ApiVersion) -> CreateIndex:
     """The body of `POST /indexes`.
 
     Raises:
@@ -28,7 +29,7 @@ def parse_create(body: bytes, version: ApiVersion) -> CreateIndex:
     return _create_from_spec(decode_body(body, _SpecCreate))
 
 
-def parse_configure(body: bytes, version: ApiVersion) -> ConfigureIndex:
+def parse_configure(body: Buffer, version: ApiVersion) -> ConfigureIndex:
     """The body of `PATCH /indexes/{name}`; raises as `parse_create` does."""
     if version.has_schema_indexes:
         return _configure_from_schema(decode_body(body, _SchemaConfigure))

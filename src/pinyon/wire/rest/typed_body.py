@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from pinyon.errors import InvalidArgumentError, UnprocessableError
+from pinyon.protobuf.wire_format import Buffer
 
 T = TypeVar("T")
 
@@ -24,7 +25,7 @@ class Body(msgspec.Struct, forbid_unknown_fields=True):
     """An object of a request. Unknown fields are refused, so that nothing is accepted and dropped."""
 
 
-def decode_body(body: bytes, shape: type[T]) -> T:
+def decode_body(body: Buffer, shape: type[T]) -> T:
     """Decode a request body.
 
     Raises:

@@ -5,26 +5,33 @@ that Pinecone has in front of its data plane: a field may be written in camelCas
 absent, an integer may come as `10`, `10.0` or `"10"`. A field that is not known is refused, never dropped.
 """
 
+import contextlib
+import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
-import simdjson
 
+from pinyon import limits
 from pinyon.errors import InvalidArgumentError
 from pinyon.model.batches import bytes_column, sparse_column
 from pinyon.model.record import Float32s, Metadata, RecordBatch, SparseVector, UInt32s
 from pinyon.protobuf.struct import encode_metadata
 from pinyon.protobuf.wire_format import Buffer
 from pinyon.service.metadata_rules import check_metadata
+from pinyon.service.validation import check_record_count
+
+try:
+    import simdjson
+except ImportError:  # No wheel for this interpreter.
+    from pinyon.wire.rest import plain_json as simdjson  # type: ignore[no-redef]
 
 Element: TypeAlias = Any
 """What simdjson gives for a value: an Object or Array that is not unpacked yet, or a Python scalar."""
 
 FieldNames: TypeAlias = Mapping[str, str]
 """The names that an object may have: each spelling to the one that we use."""
-
 
 
 def field_names(*names: str) -> FieldNames:
@@ -109,6 +116,10 @@ def read_bool(fields: Mapping[str, Element], name: str) -> bool:
     return value
 
 
+_NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+"""A number as JSON writes it; Python's own conversion takes more, such as `1_0` and `nan`."""
+
+
 def read_int(fields: Mapping[str, Element], name: str) -> int | None:
     """An integer field, which may be written as a number with a fraction of zero or as a string."""
     value = fields.get(name)
@@ -116,7 +127,7 @@ def read_int(fields: Mapping[str, Element], name: str) -> int | None:
         return None
     try:
         if isinstance(value, str):
-            value = float(value) if not value.lstrip("-").isdigit() else int(value[:20])
+            value = float(value) if _NUMBER.fullmatch(value) else None
         if isinstance(value, int | float) and not isinstance(value, bool) and value == int(value):
             return int(value)
     except (ValueError, OverflowError):
@@ -124,15 +135,22 @@ def read_int(fields: Mapping[str, Element], name: str) -> int | None:
     raise _wrong_type(name, "an integer")
 
 
-def read_texts(fields: Mapping[str, Element], name: str) -> list[str]:
-    """A list of strings, empty by default."""
+def read_list(fields: Mapping[str, Element], name: str) -> list[Any]:
+    """A list, unpacked; empty by default."""
     value = fields.get(name)
     if value is None:
         return []
-    texts = value.as_list() if isinstance(value, simdjson.Array) else [None]
+    if not isinstance(value, simdjson.Array):
+        raise _wrong_type(name, "a list")
+    return list(value.as_list())
+
+
+def read_texts(fields: Mapping[str, Element], name: str) -> list[str]:
+    """A list of strings, empty by default."""
+    texts = read_list(fields, name)
     if not all(isinstance(text, str) for text in texts):
         raise _wrong_type(name, "a list of strings")
-    return list(texts)
+    return texts
 
 
 def read_dict(fields: Mapping[str, Element], name: str) -> dict[str, Any] | None:
@@ -146,21 +164,31 @@ def read_dict(fields: Mapping[str, Element], name: str) -> dict[str, Any] | None
     return unpacked
 
 
-def read_floats(element: Element, name: str) -> Float32s:
-    """A list of numbers as float32, `(n,)`; a number too large for float32 becomes infinite, which the service refuses."""
+def read_vectors(
+    body: Buffer, fields: Mapping[str, Element], dense_name: str, sparse_name: str
+) -> tuple[Float32s | None, SparseVector | None]:
+    """The dense vector, `(n,)`, and the sparse one of a query or an update; some clients send an empty one for none."""
+    _check_flat(body, _number_lists(fields, dense_name, sparse_name), dense_name)
+    dense = _floats(fields[dense_name], dense_name) if dense_name in fields else None
+    sparse = _read_present_sparse(fields[sparse_name]) if sparse_name in fields else None
+    return (None if dense is None or not len(dense) else dense), sparse
+
+
+def _floats(element: Element, name: str) -> Float32s:
+    """A list of numbers; one too large for float32 becomes infinite, which the service refuses."""
     with np.errstate(over="ignore"):
         floats: Float32s = _doubles(element, name).astype(np.float32)
     return floats
 
 
-def read_sparse(element: Element) -> SparseVector:
+def _read_sparse(element: Element) -> SparseVector:
     """A sparse vector: `indices` and `values` of one length."""
     fields = read_object(element, _SPARSE, "sparse_values")
-    values = read_floats(fields["values"], "values") if "values" in fields else np.empty(0, np.float32)
+    values = _floats(fields["values"], "values") if "values" in fields else np.empty(0, np.float32)
     indices = _indices(fields["indices"]) if "indices" in fields else np.empty(0, np.uint32)
     if len(indices) != len(values):
         raise InvalidArgumentError(
-            f"Sparse vector must have as many indices as values, but got {len(indices)} indices and {len(values)} values"
+            f"Sparse vector must have as many indices as values, got {len(indices)} indices and {len(values)} values"
         )
     return SparseVector(indices, values)
 
@@ -169,13 +197,17 @@ def read_metadata(element: Element) -> Metadata:
     """Metadata of a record; fields that are null are dropped, as Pinecone does over REST."""
     if not isinstance(element, simdjson.Object):
         raise _wrong_type("metadata", "an object")
-    return check_metadata({field: value for field, value in element.as_dict().items() if value is not None})
+    metadata = element.as_dict()
+    if None in metadata.values():
+        metadata = {field: value for field, value in metadata.items() if value is not None}
+    return check_metadata(metadata)
 
 
-def read_records(element: Element, dimension: int | None) -> RecordBatch:
+def read_records(body: Buffer, element: Element, dimension: int | None) -> RecordBatch:
     """The `vectors` of an upsert as one batch.
 
     Args:
+        body: the text that `element` was parsed from.
         element: the JSON array.
         dimension: of the index; None for a sparse index.
 
@@ -184,11 +216,13 @@ def read_records(element: Element, dimension: int | None) -> RecordBatch:
     """
     if not isinstance(element, simdjson.Array):
         raise _wrong_type("vectors", "a list")
-    count = len(element)
-    dense = None if dimension is None else np.empty((count, dimension), np.float32)
+    check_record_count(len(element))
+    dense = None if dimension is None else np.empty((len(element), dimension), np.float32)
     ids: list[str] = []
     metadata: list[bytes] = []
     sparse: list[SparseVector | None] = []
+    number_lists: list[Element] = []
+    other_count = 1
     with np.errstate(over="ignore"):
         for row, vector in enumerate(element):
             fields = read_object(vector, _VECTOR, "vectors")
@@ -198,12 +232,54 @@ def read_records(element: Element, dimension: int | None) -> RecordBatch:
                 dense[row] = doubles
             elif dense is not None or len(doubles):
                 raise _wrong_dimension(len(doubles), dimension)
-            metadata.append(encode_metadata(read_metadata(fields["metadata"])) if "metadata" in fields else b"")
-            sparse.append(_read_present_sparse(fields) if "sparseValues" in fields else None)
+            described = read_metadata(fields["metadata"]) if "metadata" in fields else _NO_METADATA
+            metadata.append(encode_metadata(described))
+            sparse.append(_read_present_sparse(fields["sparseValues"]) if "sparseValues" in fields else None)
+            number_lists += _number_lists(fields, "values", "sparseValues")
+            other_count += ids[-1].count("[") + _brackets(described)
+    _check_flat(body, number_lists, "values", other_count)
     return RecordBatch(ids, dense, sparse_column(sparse), bytes_column(metadata))
 
 
+def _number_lists(fields: Mapping[str, Element], dense_name: str, sparse_name: str) -> list[Element]:
+    lists = [fields.get(dense_name)]
+    sparse = fields.get(sparse_name)
+    if isinstance(sparse, simdjson.Object):
+        lists += [sparse[key] for key in sparse if key in _SPARSE]
+    return [each for each in lists if isinstance(each, simdjson.Array)]
+
+
+def _brackets(metadata: Metadata) -> int:
+    """How many brackets metadata has as JSON: of its lists, and in its texts, which often hold some."""
+    count = "".join(metadata).count("[")
+    for value in metadata.values():
+        if isinstance(value, str):
+            count += value.count("[")
+        elif isinstance(value, list):
+            count += 1 + "".join(value).count("[")
+    return count
+
+
+def _check_flat(body: Buffer, number_lists: Sequence[Element], name: str, other_count: int = 0) -> None:
+    """Refuse lists of numbers with a list of one number inside, which `as_buffer` takes for the number.
+
+    To look at each element takes as long as to parse it. The number of brackets in the body tells for most requests:
+    there is one for each list. Where others stand in texts or filters that nobody counted, the elements are looked at.
+
+    Args:
+        body: the request's text.
+        number_lists: all lists of numbers in it.
+        name: what to call them.
+        other_count: other brackets that are known to be in the body.
+    """
+    if np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")) == len(number_lists) + other_count:
+        return
+    if any(isinstance(member, simdjson.Array) for array in number_lists for member in array):
+        raise _wrong_type(name, "a list of numbers")
+
+
 _NO_DOUBLES: Final = np.empty(0)
+_NO_METADATA: Final[Metadata] = {}
 
 
 def _wrong_dimension(length: int, dimension: int | None) -> InvalidArgumentError:
@@ -212,8 +288,8 @@ def _wrong_dimension(length: int, dimension: int | None) -> InvalidArgumentError
     return InvalidArgumentError(f"Vector dimension {length} does not match the dimension of the index {dimension}")
 
 
-def _read_present_sparse(fields: Mapping[str, Element]) -> SparseVector | None:
-    vector = read_sparse(fields["sparseValues"])
+def _read_present_sparse(element: Element) -> SparseVector | None:
+    vector = _read_sparse(element)
     return vector if len(vector.indices) else None
 
 
@@ -231,10 +307,17 @@ def _doubles(array: Element, name: str) -> Any:
 
 
 def _indices(element: Element) -> UInt32s:
-    doubles = _doubles(element, "indices")
-    if ((doubles < 0) | (doubles > 2**32 - 1) | (doubles != np.floor(doubles))).any():
-        raise InvalidArgumentError("Sparse vector indices must be integers between 0 and 4294967295")
-    return doubles.astype(np.uint32)
+    """Sparse indices; like any integer, each may be written as a number with a fraction of zero or as a string."""
+    if not isinstance(element, simdjson.Array):
+        raise _wrong_type("indices", "a list of integers")
+    with contextlib.suppress(TypeError, ValueError, RuntimeError):
+        integers = np.frombuffer(element.as_buffer(of_type="u"), np.uint64)
+        if integers.max(initial=0) <= limits.SPARSE_INDEX_MAX:
+            return integers.astype(np.uint32)
+    indices = [read_int({"indices": index}, "indices") for index in element]
+    if not all(index is not None and 0 <= index <= limits.SPARSE_INDEX_MAX for index in indices):
+        raise InvalidArgumentError(f"Sparse vector indices must be integers between 0 and {limits.SPARSE_INDEX_MAX}")
+    return np.array(indices, np.uint32)
 
 
 def _wrong_type(name: str, wanted: str) -> InvalidArgumentError:

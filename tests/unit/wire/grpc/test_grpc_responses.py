@@ -5,9 +5,10 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 from pinyon.model.metric import Metric, VectorType
+from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Match, Record, SparseVector
 from pinyon.protobuf.struct import encode_metadata
-from pinyon.service.requests import Fetched, IdPage, IndexStats, Matches, NamespaceDescription, NamespacePage, Written
+from pinyon.service.requests import Fetched, IdPage, IndexStats, Matches, NamespacePage, Written
 from pinyon.wire.grpc import responses
 from tests.grpc_stubs import messages
 

@@ -239,6 +239,16 @@ def test_a_sparse_index_refuses_dense_values(decode):
         decode(body_of(vector(sparse={1: 1.0})), dimension=None)
 
 
+def test_a_record_without_an_id_does_not_take_another_field_for_it(decode):
+    assert decode(part(1, part(9, b"later") + VALUES), dimension=2).records.ids == [""]
+
+
+def test_floats_may_not_go_on_in_the_next_record(decode):
+    records = [ID + VALUES + part(4, part(1, b"\x01") + part(2, bytes(6))), ID + VALUES + part(4, part(2, bytes(2)))]
+    with pytest.raises(InvalidArgumentError, match="end inside a number"):
+        decode(b"".join(part(1, record) for record in records), dimension=2)
+
+
 def test_indices_that_belong_to_another_row_are_a_mismatch(decode):
     one = part(1, ID + VALUES + part(4, part(1, b"\x01\x02") + part(2, bytes(4))))
     other = part(1, ID + VALUES + part(4, part(1, b"\x01") + part(2, bytes(8))))
