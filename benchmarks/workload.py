@@ -17,7 +17,8 @@ GENRES: Final = ("comedy", "documentary", "drama", "action", "horror")
 def vectors(count: int, seed: int = 0) -> np.ndarray:
     """`(count, DIMENSION)` float32 of unit length."""
     rows = np.random.default_rng(seed).standard_normal((count, DIMENSION), np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
 def metadata(row: int) -> dict[str, str | int]:
