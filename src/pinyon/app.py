@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 import signal
 import socket
@@ -28,9 +29,12 @@ from pinyon.wire.grpc.servicer import GrpcRoutes
 from pinyon.wire.listeners import Listener, ListenOptions, bind, bind_first_free
 from pinyon.wire.rest.control_plane import ControlPlaneRoutes
 from pinyon.wire.rest.data_plane import DataPlaneRoutes
-from pinyon.wire.tls import TlsFiles, ensure_local_certificates, local_names, trust_help
+from pinyon.wire.tls import TlsFiles, ensure_local_certificates, given_certificates, local_names, trust_help
 from pinyon.wire.tls_hint import tls_hints
 from pinyon.wire.workers import Workers
+
+_CONTROL_THREADS = 4
+"""Threads of the control plane, of its own: deleting an index waits for the requests to it."""
 
 _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
@@ -106,7 +110,11 @@ class ServedIndexes:
         data_plane = DataPlane(index, upsert_bytes_max=self._settings.limits.upsert_bytes_max)
         application = Application(self._gate, DataPlaneRoutes(data_plane), GrpcRoutes(data_plane))
         listener = Listener(application, sockets, self._options)
-        await listener.start()
+        try:
+            await listener.start()
+        except BaseException:
+            await listener.stop()
+            raise
         self._listeners[index.definition.index_id] = listener
 
 
@@ -136,21 +144,23 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
     database = Database(
         storage, new_salt=lambda: bytes.fromhex(RandomIds().new_id()), log_file_bytes_max=settings.log.file_bytes_max
     )
-    with contextlib.closing(database), Workers(_WORKER_THREADS) as workers:
+    async with Workers(_WORKER_THREADS) as workers, Workers(_CONTROL_THREADS) as control_workers:
         gate = _gate(settings, workers)
         indexes = ServedIndexes(database, gate, settings, options)
         await indexes.start()
         control_plane = ControlPlane(indexes, gate.clock, gate.ids)
         routes = ControlPlaneRoutes(control_plane, lambda definition: advertised(settings.server, definition.port))
-        control = Listener(Application(gate, routes), control_sockets, options)
+        control_gate = dataclasses.replace(gate, workers=control_workers)
+        control = Listener(Application(control_gate, routes), control_sockets, options)
         await control.start()
         _announce(settings.server, options, len(database.definitions()))
-        with _hints(settings.server, gate.clock):
+        with _hints(settings.server, indexes, gate.clock):
             await stopping.wait()
         log_event(log, logging.INFO, "stopping")
         # The control plane first: no index may be created while the others are being stopped.
         await control.stop()
         await indexes.stop()
+    database.close()
     log_event(log, logging.INFO, "stopped")
 
 
@@ -172,17 +182,22 @@ def _gate(settings: Settings, workers: Workers) -> Gate:
     return Gate(Authenticator(settings.server.api_keys), admission, workers, SystemClock(), RandomIds())
 
 
-def _hints(server: ServerSettings, clock: Clock) -> contextlib.AbstractContextManager[None]:
+def _hints(server: ServerSettings, indexes: ServedIndexes, clock: Clock) -> contextlib.AbstractContextManager[None]:
     if server.tls:
         return contextlib.nullcontext()
-    return tls_hints(server.port, server.index_port_range, lambda port: advertised(server, port), clock)
+
+    def url_of(port: int) -> str | None:
+        is_served = port == server.port or any(index.port == port for index in indexes.definitions())
+        return advertised(server, port) if is_served else None
+
+    return tls_hints(server.port, server.index_port_range, url_of, clock)
 
 
 def _tls_files(server: ServerSettings, root: Path) -> TlsFiles | None:
     if not server.tls:
         return None
     if server.tls_certificate_file and server.tls_key_file:
-        return TlsFiles(Path(server.tls_certificate_file), Path(server.tls_key_file))
+        return given_certificates(Path(server.tls_certificate_file), Path(server.tls_key_file))
     return ensure_local_certificates(root / "tls", local_names(server.advertised_host))
 
 

@@ -214,6 +214,7 @@ def load(
     given |= _from_flags(flags or {})
     settings = _build(given)
     _check(settings.server)
+    _check_limits(settings.limits)
     return settings
 
 
@@ -296,6 +297,14 @@ def _check(server: ServerSettings) -> None:
     _check_exposure(server)
     _check_advertised_host(server.advertised_host)
     _check_tls(server)
+
+
+def _check_limits(limits: LimitSettings) -> None:
+    if limits.bytes_in_flight_max < limits.request_bytes_max:
+        raise InvalidArgumentError(
+            f"limits.bytes_in_flight_max: {limits.bytes_in_flight_max} is less than limits.request_bytes_max, "
+            f"{limits.request_bytes_max}: the largest request would be told to come again for ever"
+        )
 
 
 def _check_exposure(server: ServerSettings) -> None:

@@ -25,6 +25,7 @@ from pinyon.engine.operations import (
     DeleteRecords,
     Operation,
     PatchRecords,
+    SetMetadata,
     UpsertRecords,
 )
 from pinyon.engine.search import SearchPlan
@@ -34,6 +35,7 @@ from pinyon.filter.parser import parse
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.model.record import Mask
+from pinyon.protobuf.struct import encode_metadata
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import (
     EngineModel,
@@ -151,8 +153,7 @@ class EngineMachine(RuleBasedStateMachine):
     @rule(name=names, condition=conditions.filter(bool), change=metadata())
     def patch_matching(self, name: str, condition: Filter, change: Expression) -> None:
         found = matching_ids(self.model.records(name), condition)
-        changes = batch(dict.fromkeys(found, PlainRecord(metadata=change)))
-        self.write_matching(name, condition, PatchRecords(name, changes))
+        self.write_matching(name, condition, SetMetadata(name, found, encode_metadata(change)))
 
     def write(self, operation: Operation) -> None:
         self.take_view(operation.namespace)
@@ -160,8 +161,8 @@ class EngineMachine(RuleBasedStateMachine):
         assert self.index.write(operation) == self.written
         self.model.apply(operation)
 
-    def write_matching(self, name: str, condition: Filter, wanted: DeleteRecords | PatchRecords) -> None:
-        wanted_ids = wanted.ids if isinstance(wanted, DeleteRecords) else wanted.changes.ids
+    def write_matching(self, name: str, condition: Filter, wanted: DeleteRecords | SetMetadata) -> None:
+        wanted_ids = wanted.ids
 
         def make(found: list[str]) -> Operation | None:
             assert sorted(found) == wanted_ids
@@ -199,13 +200,12 @@ class EngineMachine(RuleBasedStateMachine):
         for view, was_there in self.views:
             self.check_query(view, was_there, plan)
 
-    @rule(name=names, condition=conditions.filter(bool))
-    def fetch_matching(self, name: str, condition: Filter) -> None:
-        lsn, found = self.index.matching_records(name, condition)
+    @rule(name=names, condition=conditions.filter(bool), after=st.none() | ids, limit=st.integers(1, 20))
+    def fetch_matching(self, name: str, condition: Filter, after: str | None, limit: int) -> None:
+        lsn, found = self.index.matching_records(name, condition, after, limit)
         there = self.model.records(name)
-        assert [(record.id, plain_record(record)) for record in found] == [
-            (id_, there[id_]) for id_ in matching_ids(there, condition)
-        ]
+        expected = [id_ for id_ in matching_ids(there, condition) if after is None or id_ > after][:limit]
+        assert [(record.id, plain_record(record)) for record in found] == [(id_, there[id_]) for id_ in expected]
         assert lsn == self.written
 
     @rule(name=names, prefix=st.sampled_from(["", "a", "ab", "b", "x"]), after=st.none() | ids, limit=st.integers(1, 5))

@@ -10,14 +10,16 @@ Thread rule: every method may be called from many threads. `_lock` guards the na
 applied and while a view is taken, never while a disk is waited for or a search runs.
 """
 
+import heapq
 import threading
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.operations import Operation, decode
 from pinyon.engine.search import SearchPlan, matching_rows, search
 from pinyon.engine.view import View
-from pinyon.engine.write_queue import WriteQueue
+from pinyon.engine.write_queue import Resolver, WriteQueue
 from pinyon.filter.ast import Filter
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
@@ -42,6 +44,7 @@ class Index:
         for lsn, entry in log.replay():
             self._namespaces.apply(decode(entry), lsn)
             self._lsn = lsn
+        log.forget_recovered()
         self._writes = WriteQueue(log, self._apply)
 
     @property
@@ -50,9 +53,9 @@ class Index:
         return self._lsn
 
     @property
-    def row_count(self) -> int:
-        """Rows of all namespaces, dead ones too: what a search may have to look at."""
-        return self._namespaces.row_count
+    def size_bytes(self) -> int:
+        """Bytes of all namespaces, dead rows too: what a read may have to look at, and the most that it can return."""
+        return self._namespaces.size_bytes
 
     @property
     def log_bytes(self) -> int:
@@ -62,6 +65,10 @@ class Index:
     def write(self, operation: Operation) -> Lsn:
         """Make an operation durable and visible; see `WriteQueue.write`."""
         return self._writes.write(operation)
+
+    def write_resolved(self, resolver: Resolver) -> Lsn:
+        """Write what `resolver` decides when all earlier writes are visible; see `WriteQueue.write_resolved`."""
+        return self._writes.write_resolved(resolver)
 
     def write_matching(self, namespace: str, condition: Filter, make: Callable[[list[str]], Operation | None]) -> Lsn:
         """Write the operation that `make` gives for the ids that match, with no other write in between.
@@ -89,11 +96,15 @@ class Index:
         """The best matches of a view, best first."""
         return search(view, plan)
 
-    def matching_records(self, namespace: str, condition: Filter) -> tuple[Lsn, list[Record]]:
-        """All records that match, ordered by id, and the LSN at which they do."""
+    def matching_records(
+        self, namespace: str, condition: Filter, after: str | None, limit: int
+    ) -> tuple[Lsn, list[Record]]:
+        """Up to `limit` records that match and come after the id `after`, ordered by id, and the LSN of the answer."""
         view, _ = self.read(namespace)
-        records = [block.record(row) for block, row in matching_rows(view, condition)]
-        return view.lsn, sorted(records, key=lambda record: record.id)
+        rows = ((block.ids[row], block, row) for block, row in matching_rows(view, condition))
+        rest = rows if after is None else (each for each in rows if each[0] > after)
+        page = heapq.nsmallest(limit, rest, key=itemgetter(0))
+        return view.lsn, [block.record(row) for _, block, row in page]
 
     def list_ids(self, namespace: str, prefix: str, after: str | None, limit: int) -> tuple[Lsn, list[str]]:
         """Up to `limit` ids with `prefix` that come after `after`, in byte order."""

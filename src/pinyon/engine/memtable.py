@@ -3,7 +3,7 @@
 What must hold:
 
 - `row_of` maps each live id to the one row that is alive now; every other row of that id is dead;
-- rows are numbered without gaps in the order of writing: row r is row `r % block_rows` of block `r // block_rows`;
+- rows are numbered in the order of writing: row r is row `r % block_rows` of block `r // block_rows`;
 - a block in which most rows are dead is given back: its living rows move to the end under the LSN of the write that
   tipped it. To any view that is the same as writing them again.
 
@@ -20,6 +20,9 @@ import numpy as np
 from pinyon.engine.block import Block, block_rows
 from pinyon.model.batches import take_rows
 from pinyon.model.record import Int64s, Lsn, RecordBatch
+
+_DEAD_ROWS_MIN: Final = 256
+"""With fewer dead rows a block that is not full is left alone: it would be rewritten every few writes."""
 
 _STALE_IDS_MAX: Final = 1024
 """How many ids that are gone may always wait to be sorted out."""
@@ -41,11 +44,6 @@ class Memtable:
     def __len__(self) -> int:
         """Live records."""
         return len(self.row_of)
-
-    @property
-    def row_count(self) -> int:
-        """Rows of all blocks, dead ones too."""
-        return sum(block.row_count for block in self.blocks.values())
 
     def upsert(self, batch: RecordBatch, lsn: Lsn) -> None:
         """Write whole records; `batch.ids` are unique."""
@@ -102,8 +100,8 @@ class Memtable:
         self.row_of.update(zip(batch.ids, range(first_row, self._next_row), strict=True))
 
     def _new_block(self, number: int) -> Block:
-        # The first block of a namespace grows with it, since most namespaces are small; later ones are sure to fill.
-        block = Block(self._dimension, capacity=self._block_rows if number else 0)
+        # Most namespaces are small, and their blocks grow with them; those of large ones are sure to fill.
+        block = Block(self._dimension, capacity=self._block_rows if len(self) >= self._block_rows else 0)
         self.blocks[number] = block
         return block
 
@@ -115,11 +113,14 @@ class Memtable:
             self._give_back(number, block, lsn)
 
     def _give_back(self, number: int, block: Block, lsn: Lsn) -> None:
-        """Move the living rows out of a full block in which more than half are dead, and drop it."""
-        if block.row_count < self._block_rows or 2 * block.dead_count <= block.row_count:
+        """Move the living rows out of a block in which more than half are dead, and drop it."""
+        is_worthwhile = block.row_count == self._block_rows or block.dead_count >= _DEAD_ROWS_MIN
+        if not is_worthwhile or 2 * block.dead_count <= block.row_count:
             return
         rows: Int64s = block.alive_rows()
         del self.blocks[number]
+        # If it was the last block, the rows that it had room for are never given out.
+        self._next_row = max(self._next_row, (number + 1) * self._block_rows)
         if len(rows):
             self._append(take_rows(block.batch(), rows))
             block.mark_dead(rows, lsn)

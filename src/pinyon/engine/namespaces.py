@@ -4,6 +4,8 @@ An operation in the log has been checked, so applying it cannot fail. It is dete
 same order give the same records, whenever they are applied.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from pinyon.engine.memtable import Memtable
@@ -14,11 +16,14 @@ from pinyon.engine.operations import (
     DeleteRecords,
     Operation,
     PatchRecords,
+    SetMetadata,
     UpsertRecords,
 )
 from pinyon.model.batches import batch_of_records
 from pinyon.model.metadata import merge_metadata
 from pinyon.model.record import Lsn, Record, RecordBatch
+
+_RECORDS_PER_PART = 1000
 
 
 class Namespaces:
@@ -28,17 +33,17 @@ class Namespaces:
         """Start with none."""
         self._dimension = dimension
         self.by_name: dict[str, Namespace] = {}
-        self.row_count = 0
+        self.size_bytes = 0
 
     def apply(self, operation: Operation, lsn: Lsn) -> None:
         """Carry out one operation, under the index's lock."""
-        before = self._rows(operation.namespace)
+        before = self._size_bytes(operation.namespace)
         self._carry_out(operation, lsn)
-        self.row_count += self._rows(operation.namespace) - before
+        self.size_bytes += self._size_bytes(operation.namespace) - before
 
-    def _rows(self, name: str) -> int:
+    def _size_bytes(self, name: str) -> int:
         namespace = self.by_name.get(name)
-        return 0 if namespace is None else namespace.memtable.row_count
+        return 0 if namespace is None else namespace.memtable.size_bytes
 
     def _carry_out(self, operation: Operation, lsn: Lsn) -> None:
         match operation:
@@ -46,6 +51,8 @@ class Namespaces:
                 self._existing_or_new(name).memtable.upsert(records, lsn)
             case PatchRecords(name, changes):
                 self._patch(name, changes, lsn)
+            case SetMetadata(name, ids, metadata):
+                self._set_metadata(name, ids, metadata, lsn)
             case DeleteRecords(name, ids):
                 if name in self.by_name:
                     self.by_name[name].memtable.delete(ids, lsn)
@@ -73,6 +80,18 @@ class Namespaces:
                 patched.append(_patched(block.record(at), changes, row))
         if patched:
             namespace.memtable.upsert(batch_of_records(patched), lsn)
+
+    def _set_metadata(self, name: str, ids: list[str], metadata: bytes, lsn: Lsn) -> None:
+        namespace = self.by_name.get(name)
+        if namespace is None:
+            return
+        # In parts, so that a hundred thousand records are not held twice.
+        for start in range(0, len(ids), _RECORDS_PER_PART):
+            places = map(namespace.memtable.locate, ids[start : start + _RECORDS_PER_PART])
+            found = [block.record(at) for block, at in filter(None, places)]
+            changed = [replace(record, metadata=merge_metadata(record.metadata, metadata)) for record in found]
+            if changed:
+                namespace.memtable.upsert(batch_of_records(changed), lsn)
 
     def _delete(self, name: str, keep_declared: bool) -> None:
         namespace = self.by_name.pop(name, None)

@@ -46,6 +46,15 @@ class PatchRecords:
 
 
 @dataclass(frozen=True, slots=True)
+class SetMetadata:
+    """Merge the same metadata, an encoded Struct, over that of many records; ids that do not exist are passed over."""
+
+    namespace: str
+    ids: list[str]
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteRecords:
     """Delete records; ids that do not exist are passed over."""
 
@@ -69,7 +78,7 @@ class CreateNamespace:
     filterable_fields: tuple[str, ...] | None = None
 
 
-Operation: TypeAlias = UpsertRecords | PatchRecords | DeleteRecords | DeleteNamespace | CreateNamespace
+Operation: TypeAlias = UpsertRecords | PatchRecords | SetMetadata | DeleteRecords | DeleteNamespace | CreateNamespace
 
 
 class _Header(msgspec.Struct, array_like=True):
@@ -93,6 +102,8 @@ def encode(operation: Operation) -> list[BytesLike]:
             return _encode_records("upsert", namespace, records)
         case PatchRecords(namespace, changes):
             return _encode_records("patch", namespace, changes)
+        case SetMetadata(namespace, ids, metadata):
+            return _assemble(_Header("set_metadata", namespace), [_encode_ids(ids), metadata])
         case DeleteRecords(namespace, ids):
             return _assemble(_Header("delete", namespace), [_encode_ids(ids)])
         case DeleteNamespace(namespace, keep_declared):
@@ -114,6 +125,9 @@ def decode(entry: memoryview) -> Operation:
                 return UpsertRecords(header.namespace, _decode_records(header, columns))
             case "patch":
                 return PatchRecords(header.namespace, _decode_records(header, columns))
+            case "set_metadata":
+                ids, metadata = columns
+                return SetMetadata(header.namespace, _decode_ids(ids), bytes(metadata or b""))
             case "delete":
                 return DeleteRecords(header.namespace, _decode_ids(columns[0]))
             case "delete_namespace":

@@ -111,6 +111,10 @@ class FileLog:
         for file in self._recovered:
             yield from file.entries()
 
+    def forget_recovered(self) -> None:
+        """Give up what `replay` reads, and the mapped files with it, once it has been replayed."""
+        self._recovered = ()
+
     def append(self, entries: Sequence[Entry]) -> Lsn:
         """Make a group of entries durable with one sync: all of them, or none.
 

@@ -1,4 +1,6 @@
-"""How much may be under way at once. What is over it is refused, so that memory stays bounded under any load."""
+"""How much may be under way at once. What is over it is refused, so that bodies of requests never fill the memory."""
+
+from collections.abc import Callable
 
 from pinyon.errors import PayloadTooLargeError, ResourceExhaustedError
 
@@ -66,11 +68,12 @@ class Admission:
 class Ticket:
     """One admitted request; a context manager that releases it."""
 
-    __slots__ = ("_admission", "reserved")
+    __slots__ = ("_admission", "_is_handed_over", "reserved")
 
     def __init__(self, admission: Admission) -> None:
         """Hold a place in `admission`."""
         self._admission = admission
+        self._is_handed_over = False
         self.reserved = 0
 
     def check(self, size: int) -> None:
@@ -81,8 +84,14 @@ class Ticket:
         """Hold `size` bytes in all; see `Admission.reserve`."""
         self._admission.reserve(self, size)
 
+    def hand_over(self) -> Callable[[], None]:
+        """Leave it to another to release the ticket, by calling what is returned, instead of the end of the context."""
+        self._is_handed_over = True
+        return lambda: self._admission.release(self)
+
     def __enter__(self) -> "Ticket":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._admission.release(self)
+        if not self._is_handed_over:
+            self._admission.release(self)

@@ -1,4 +1,4 @@
-"""Who asks. Every request carries a principal, so that rights can be told apart without changing what carries them."""
+"""Who asks: API keys, and the principals that they stand for. Every principal may do everything today."""
 
 import hmac
 from collections.abc import Sequence

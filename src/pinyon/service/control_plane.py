@@ -56,7 +56,7 @@ class Indexes(Protocol):
             The definition with its port.
 
         Raises:
-            ResourceExhaustedError: no port is left.
+            PermissionDeniedError: no port is left.
             UnavailableError: the disk or the port failed; the index does not exist.
         """
         ...

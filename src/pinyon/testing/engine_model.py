@@ -18,6 +18,7 @@ from pinyon.engine.operations import (
     DeleteRecords,
     Operation,
     PatchRecords,
+    SetMetadata,
     UpsertRecords,
 )
 from pinyon.engine.search import SearchPlan
@@ -63,6 +64,9 @@ class EngineModel:
                 self.by_name.setdefault(name, PlainNamespace()).records.update(plain_records(records))
             case PatchRecords(name, changes):
                 self._patch(self.records(name), plain_records(changes))
+            case SetMetadata(name, ids, metadata):
+                change = PlainRecord(metadata=decode_metadata(metadata))
+                self._patch(self.records(name), dict.fromkeys(ids, change))
             case DeleteRecords(name, ids):
                 for id_ in ids:
                     self.records(name).pop(id_, None)

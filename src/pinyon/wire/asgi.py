@@ -35,8 +35,7 @@ _HEALTH_PATH: Final = "/health"
 _LARGE_BODY_BYTES: Final = 256 * 1024
 _RESERVED_AHEAD_BYTES: Final = 256 * 1024
 """Bytes of a body that are reserved before they come, so that not every chunk has to ask."""
-_BRIEF_CHUNKS: Final = 16
-"""A brief request has less than so many chunks of a body, of 8 KiB each."""
+_BRIEF_BODY_BYTES: Final = 128 * 1024
 
 log = logging.getLogger(__name__)
 
@@ -123,9 +122,9 @@ class Application:
             if self._grpc is None:
                 raise UnimplementedError("The control plane speaks REST only")
             handler = self._grpc
-            reply = await self._answer(
-                exchange, lambda body: handler.call(path, body, exchange.headers), handler.is_brief(path)
-            )
+            # A compressed message may be a thousand times as large as its body.
+            is_brief = handler.is_brief(path) and exchange.headers.get("grpc-encoding", "identity") == "identity"
+            reply = await self._answer(exchange, lambda body: handler.call(path, body, exchange.headers), is_brief)
         except PinyonError as error:
             await _send_grpc_error(exchange, error)
         else:
@@ -139,9 +138,10 @@ class Application:
                 gate.authenticator.authenticate(exchange.api_key)
                 ApiVersion.check_supported(exchange.headers.get("x-pinecone-api-version"))
                 chunks = await _read_body(exchange, ticket)
-                if is_brief and len(chunks) < _BRIEF_CHUNKS:
+                if is_brief and ticket.reserved <= _BRIEF_BODY_BYTES:
                     return _handle(handle, chunks)
-                return await gate.workers.run(_handle, handle, chunks)
+                # The worker holds the body, and with it the ticket, also when the client has gone.
+                return await gate.workers.run(ticket.hand_over(), _handle, handle, chunks)
         except (PinyonError, ClientGoneError):
             raise
         except Exception as error:

@@ -22,11 +22,14 @@ from pinyon.wire.tls import TlsFiles
 _BACKLOG = 1024
 _HEADERS_BYTES_MAX = 2 * 1024 * 1024
 """A request line may hold a thousand ids of 512 characters, each three times as long when percent-encoded."""
+_FRAME_BYTES_MAX = 1024 * 1024
+"""A message of megabytes then takes some ten events of the loop instead of a hundred."""
 _STREAMS_MAX = 1024
 """Concurrent calls of one gRPC connection: asynchronous clients send hundreds at once over one."""
 
 # h2corn announces every server on standard error; a server with a port per index would announce each of them.
-h2corn._lib.emit_banner = lambda *_: None
+if hasattr(h2corn._lib, "emit_banner"):
+    h2corn._lib.emit_banner = lambda *_: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +94,12 @@ class Listener:
     async def stop(self) -> None:
         """Accept no more connections, wait for the requests in flight, and release the port."""
         self._server.shutdown()
-        if self._serving is not None:
-            await self._serving
-        for bound in self._sockets:
-            bound.close()
+        try:
+            if self._serving is not None:
+                await self._serving
+        finally:
+            for bound in self._sockets:
+                bound.close()
 
 
 class _NoSuchAddressError(Exception):
@@ -131,6 +136,7 @@ def _config(sockets: list[socket.socket], options: ListenOptions) -> h2corn.Conf
         server_header="off",
         max_request_body_size=0,  # `Admission` bounds bodies, and answers in Pinecone's way.
         max_concurrent_streams=_STREAMS_MAX,
+        h2_max_inbound_frame_size=_FRAME_BYTES_MAX,
         limit_request_line=_HEADERS_BYTES_MAX,
         limit_request_head_size=_HEADERS_BYTES_MAX,
         h2_max_header_list_size=_HEADERS_BYTES_MAX,

@@ -11,6 +11,7 @@ The folder `tls` of the data directory holds four PEM files: `ca.pem` and `serve
 import ipaddress
 import shlex
 import socket
+import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -83,6 +84,21 @@ def ensure_local_certificates(directory: Path, names: Collection[str], clock: Cl
     if leaf is None or not _is_current(leaf, ca, names, now):
         files.write_pair(_make_leaf(ca, names, now), _LEAF_FILE, _LEAF_KEY_FILE)
     return TlsFiles(directory / _LEAF_FILE, directory / _LEAF_KEY_FILE, directory / _CA_FILE)
+
+
+def given_certificates(certificate: Path, key: Path) -> TlsFiles:
+    """The operator's own files, found good.
+
+    Raises:
+        InvalidArgumentError: a file cannot be read, is not PEM, or the key is not the certificate's.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidArgumentError(
+            f"server.tls_certificate_file {certificate} and server.tls_key_file {key} cannot be used: {error}"
+        ) from error
+    return TlsFiles(certificate, key)
 
 
 class _CertificateFiles:

@@ -15,7 +15,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pinyon.clock import Clock
 from pinyon.telemetry import log_event
@@ -26,17 +26,19 @@ _HEADERS_BYTES_MAX: Final = 256
 _QUIET_S: Final = 10.0
 """A client that retries is told of once in so many seconds."""
 
+UrlOf: TypeAlias = Callable[[int], str | None]
+
 log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def tls_hints(control_port: int, index_ports: range, url_of: Callable[[int], str], clock: Clock) -> Iterator[None]:
+def tls_hints(control_port: int, index_ports: range, url_of: UrlOf, clock: Clock) -> Iterator[None]:
     """Log a hint for each client that speaks TLS to one of these ports. Entered on the event loop.
 
     Args:
         control_port: of the control plane.
         index_ports: of indexes.
-        url_of: the address by which a client should have called a port.
+        url_of: the address by which a client should have called a port; None for a port that is not served.
         clock: measures for how long a client that retries is not told of again.
     """
     watching = _open(control_port, index_ports)
@@ -56,7 +58,7 @@ def tls_hints(control_port: int, index_ports: range, url_of: Callable[[int], str
 class _Hints:
     """Turns packets that passed the filter into lines of the log."""
 
-    def __init__(self, watching: socket.socket, url_of: Callable[[int], str], clock: Clock) -> None:
+    def __init__(self, watching: socket.socket, url_of: UrlOf, clock: Clock) -> None:
         self._watching = watching
         self._url_of = url_of
         self._clock = clock
@@ -66,12 +68,15 @@ class _Hints:
         """Read one packet and log it, unless its port was in the log just now."""
         try:
             port = _destination_port(self._watching.recv(_HEADERS_BYTES_MAX))
-        except OSError:
+        except (OSError, IndexError):
+            return
+        url = self._url_of(port)
+        if url is None:
             return
         now_s = self._clock.monotonic_s()
         if now_s - self._last_s.get(port, -_QUIET_S) >= _QUIET_S:
             self._last_s[port] = now_s
-            hint = f"give the client {self._url_of(port)}, or start Pinyon with --tls"
+            hint = f"give the client {url}, or start Pinyon with --tls"
             log_event(log, logging.WARNING, "a client speaks TLS to a port in plain text", port=port, hint=hint)
 
 
@@ -81,13 +86,29 @@ def _open(control_port: int, index_ports: range) -> socket.socket | None:
     except (AttributeError, OSError) as error:
         log_event(log, logging.DEBUG, "no hints for clients that speak TLS", reason=str(error))
         return None
-    program = _program(control_port, index_ports)
+    try:
+        _attach_filter(watching, _program(control_port, index_ports))
+        _drop_what_came_before(watching)
+    except OSError as error:
+        watching.close()
+        log_event(log, logging.DEBUG, "no hints for clients that speak TLS", reason=str(error))
+        return None
+    return watching
+
+
+def _drop_what_came_before(watching: socket.socket) -> None:
+    """Read away the packets that arrived while there was no filter."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            watching.recv(1)
+
+
+def _attach_filter(watching: socket.socket, program: Sequence[tuple[int, int, int, int]]) -> None:
     instructions = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *each) for each in program))
     # struct sock_fprog: the number of instructions, and where they are.
     watching.setsockopt(
         socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(instructions))
     )
-    return watching
 
 
 def _destination_port(packet: bytes) -> int:

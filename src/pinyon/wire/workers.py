@@ -7,10 +7,17 @@ where one future of the loop is enough: measured, a quarter less CPU for a small
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
-_Task: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...], "asyncio.Future[Any]"]
+
+@dataclass(slots=True, eq=False)
+class _Task:
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    future: "asyncio.Future[Any]"
+    is_abandoned: bool = False
 
 
 class Workers:
@@ -27,38 +34,51 @@ class Workers:
         for thread in self._threads:
             thread.start()
 
-    def run(self, function: Callable[..., Any], *arguments: Any) -> "asyncio.Future[Any]":
-        """Call a function in one of the threads; the future has what it returns or raises."""
-        future = self._loop.create_future()
-        self._tasks.put((function, arguments, future))
-        return future
+    async def run(self, when_done: Callable[[], None], function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function in one of the threads and return what it returns.
 
-    def __enter__(self) -> Self:
+        Args:
+            when_done: called on the loop when no thread holds the arguments any more. A caller who is cancelled leaves
+                before that: his task is passed over if it was not begun, and its arguments are held until then.
+            function: what to call.
+            arguments: with what.
+        """
+        task = _Task(function, arguments, self._loop.create_future())
+        task.future.add_done_callback(lambda _: when_done())
+        self._tasks.put(task)
+        try:
+            return await asyncio.shield(task.future)
+        except asyncio.CancelledError:
+            task.is_abandoned = True
+            raise
+
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Wait until all tasks are done, and end the threads."""
+    async def __aexit__(self, *error: object) -> None:
+        """Wait until all tasks are done, and end the threads; the loop goes on meanwhile, as tasks may wait for it."""
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads:
-            thread.join()
+            await asyncio.to_thread(thread.join)
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            function, arguments, future = task
+            result, error = None, None
             try:
-                result, error = function(*arguments), None
+                if not task.is_abandoned:
+                    result = task.function(*task.arguments)
             except BaseException as raised:  # noqa: BLE001 - it is raised again where the result is awaited
-                result, error = None, raised
-            self._loop.call_soon_threadsafe(_settle, future, result, error)
+                error = raised
+            self._loop.call_soon_threadsafe(_settle, task, result, error)
             # Nothing of a task may live until the next one comes: its body may be megabytes.
-            del task, function, arguments, future, result, error
+            del task, result, error
 
 
-def _settle(future: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
-    if future.cancelled():
-        return
-    if error is None:
-        future.set_result(result)
+def _settle(task: _Task, result: object, error: BaseException | None) -> None:
+    if task.is_abandoned:
+        task.future.cancel()
+    elif error is None:
+        task.future.set_result(result)
     else:
-        future.set_exception(error)
+        task.future.set_exception(error)

@@ -153,7 +153,7 @@ def test_filters_are_answered_while_rows_are_added(monkeypatch: pytest.MonkeyPat
     def read_until_stopped() -> list[bool]:
         right = []
         while not stopped.is_set():
-            _, found = index.matching_records("n", even)
+            _, found = index.matching_records("n", even, None, 1000)
             right.append([record.id for record in found] == [f"{number:05}" for number in range(0, 2 * len(found), 2)])
         return right
 

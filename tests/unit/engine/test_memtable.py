@@ -120,6 +120,16 @@ def test_a_block_that_is_not_full_stays() -> None:
     assert seen(table.view()) == {"d": 2}
 
 
+def test_a_block_that_is_not_full_is_given_back_when_many_of_its_rows_are_dead(monkeypatch) -> None:
+    monkeypatch.setattr("pinyon.engine.memtable._DEAD_ROWS_MIN", 2)
+    table = Table()
+    table.upsert("abc", 1)
+    table.delete("ab")
+    assert list(table.memtable.blocks) == [1], "rows that were not given out in block 0 never are"
+    table.upsert("def", 2)
+    assert table.found == seen(table.view()) == {"c": 1, "d": 2, "e": 2, "f": 2}
+
+
 def test_rows_that_move_may_tip_no_block_and_fill_several() -> None:
     table = Table()
     table.upsert("abcdefghijkl", 1)

@@ -15,12 +15,14 @@ from pinyon.engine.operations import (
     DeleteRecords,
     Operation,
     PatchRecords,
+    SetMetadata,
     UpsertRecords,
     decode,
     encode,
 )
 from pinyon.errors import DataLossError, InvalidArgumentError
 from pinyon.model.record import BytesColumn, Metadata, RecordBatch, SparseColumn
+from pinyon.protobuf.struct import encode_metadata
 from pinyon.storage.protocol import BytesLike
 from pinyon.testing.engine_model import PlainRecord, batch, plain_records
 
@@ -191,3 +193,9 @@ def test_an_unknown_operation_is_named() -> None:
     entry = ENTRIES[1].replace(b"delete", b"repeat")
     with pytest.raises(DataLossError, match="unknown operation 'repeat'; a newer Pinyon wrote it"):
         decode(memoryview(entry))
+
+
+def test_metadata_for_many_records_is_written_once() -> None:
+    wanted = SetMetadata("n", ["a", "b"], encode_metadata({"k": "v"}))
+    assert round_trip(wanted) == wanted
+    assert round_trip(SetMetadata("n", ["a"], b"")) == SetMetadata("n", ["a"], b"")

@@ -115,7 +115,7 @@ def talk(
     admission = admission or Admission(requests_max=10, bytes_max=1000, request_bytes_max=1000)
 
     async def run() -> None:
-        with Workers(2) as workers:
+        async with Workers(2) as workers:
             gate = Gate(Authenticator(keys), admission, workers, FakeClock(), CountingIds())
             application = Application(gate, handler, handler if speaks_grpc else None)
             await asyncio.gather(*(exchange.run(application) for exchange in exchanges))
@@ -367,7 +367,7 @@ def test_other_protocols_are_ignored(kind):
         raise AssertionError("nothing is to be said")
 
     async def run() -> None:
-        with Workers(1) as workers:
+        async with Workers(1) as workers:
             gate = Gate(Authenticator(), Admission(1, 1, 1), workers, FakeClock(), CountingIds())
             await Application(gate, Handler())({"type": kind}, unused, unused)
 

@@ -77,7 +77,7 @@ def serve(handler: Handler, client: Callable[[int], Any], *, keys: Sequence[str]
     async def run() -> Any:
         sockets = bind(LOOPBACK, 0)
         port = sockets[0].getsockname()[1]
-        with Workers(4) as workers:
+        async with Workers(4) as workers:
             admission = Admission(requests_max=50, bytes_max=10**8, request_bytes_max=10**7)
             gate = Gate(Authenticator(keys), admission, workers, SystemClock(), RandomIds())
             listener = Listener(Application(gate, handler, handler), sockets, ListenOptions(LOOPBACK, None, 20.0))

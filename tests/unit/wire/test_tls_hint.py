@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import socket
 import struct
 
 import pytest
@@ -113,11 +112,35 @@ class StoppedClock:
         return 100.0
 
 
+def may_watch() -> bool:
+    """Whether the system gives us a packet socket: only Linux does, and only with CAP_NET_RAW."""
+    watching = tls_hint._open(CONTROL, INDEXES)
+    if watching is not None:
+        watching.close()
+    return watching is not None
+
+
+ALLOWED = may_watch()
+UNAVAILABLE = "no hints for clients that speak TLS"
+
+
 def test_a_client_that_speaks_tls_is_told_of_once(caplog):
+    assert hints_for_three_hellos(caplog, is_served=True) == [
+        "a client speaks TLS to a port in plain text" if ALLOWED else UNAVAILABLE
+    ]
+
+
+def test_a_port_that_is_not_ours_is_nobodys_business(caplog):
+    assert hints_for_three_hellos(caplog, is_served=False) == ([] if ALLOWED else [UNAVAILABLE])
+
+
+def hints_for_three_hellos(caplog, is_served: bool) -> list[str]:
     async def scenario() -> None:
         server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        with tls_hints(port, range(1, 2), lambda number: f"http://localhost:{number}", StoppedClock()):
+        with tls_hints(
+            port, range(1, 2), {port: "http://localhost"}.get if is_served else (lambda _: None), StoppedClock()
+        ):
             for _ in range(3):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(HELLO)
@@ -125,13 +148,6 @@ def test_a_client_that_speaks_tls_is_told_of_once(caplog):
                 writer.close()
         server.close()
 
-    try:
-        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0).close()
-        allowed = True
-    except (AttributeError, OSError):
-        allowed = False
     with caplog.at_level(logging.DEBUG, tls_hint.__name__):
         asyncio.run(scenario())
-    # Without the right to a packet socket there is no hint, and that is what the log says.
-    expected = "a client speaks TLS to a port in plain text" if allowed else "no hints for clients that speak TLS"
-    assert [record.message for record in caplog.records] == [expected]
+    return [record.message for record in caplog.records]

@@ -2,56 +2,92 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
 from pinyon.wire.workers import Workers
 
 
-def test_a_result_and_an_error_reach_the_one_who_awaits_them():
-    async def scenario() -> int:
-        with Workers(2) as workers:
+def nothing() -> None:
+    pass
+
+
+def test_a_result_and_an_error_reach_the_one_who_awaits_them() -> None:
+    async def scenario() -> Any:
+        async with Workers(2) as workers:
             with pytest.raises(ZeroDivisionError):
-                await workers.run(divmod, 1, 0)
-            largest: int = await workers.run(max, 3, 7)
-            return largest
+                await workers.run(nothing, divmod, 1, 0)
+            return await workers.run(nothing, max, 3, 7)
 
     assert asyncio.run(scenario()) == 7
 
 
-def test_tasks_run_beside_one_another():
+def test_tasks_run_beside_one_another() -> None:
     both_inside = threading.Barrier(2, timeout=10)
 
     async def scenario() -> None:
-        with Workers(2) as workers:
-            await asyncio.gather(workers.run(both_inside.wait), workers.run(both_inside.wait))
+        async with Workers(2) as workers:
+            await asyncio.gather(workers.run(nothing, both_inside.wait), workers.run(nothing, both_inside.wait))
 
     asyncio.run(scenario())
 
 
-def test_a_task_that_nobody_awaits_any_more_does_no_harm():
-    go = threading.Event()
+def test_tasks_of_callers_that_left_hold_what_they_hold_until_a_thread_comes_to_them() -> None:
+    go, began = threading.Event(), threading.Event()
+    called: list[str] = []
+    released: list[str] = []
 
-    async def scenario() -> str:
-        with Workers(1) as workers:
-            abandoned = workers.run(go.wait)
-            abandoned.cancel()
+    def first() -> None:
+        began.set()
+        go.wait(10)
+        called.append("first")
+
+    async def scenario() -> None:
+        async with Workers(1) as workers:
+            running = asyncio.create_task(workers.run(lambda: released.append("first"), first))
+            waiting = asyncio.create_task(workers.run(lambda: released.append("second"), called.append, "second"))
+            await asyncio.to_thread(began.wait, 10)
+            for task in (running, waiting):
+                task.cancel()
+            await asyncio.gather(running, waiting, return_exceptions=True)
+            assert released == [], "the thread still holds the one, the queue the other"
             go.set()
-            text: str = await workers.run(str, "next")
-            return text
+            await workers.run(nothing, str)
+            assert released == ["first", "second"]
 
-    assert asyncio.run(scenario()) == "next"
+    asyncio.run(scenario())
+    assert called == ["first"], "a task that nobody waits for is not begun"
 
 
-def test_leaving_the_context_waits_for_tasks_and_ends_the_threads():
+def test_a_task_may_wait_for_the_loop_while_the_context_is_left() -> None:
+    async def scenario() -> None:
+        loop, begun = asyncio.get_running_loop(), threading.Event()
+
+        async def answer() -> str:
+            return "from the loop"
+
+        def ask() -> str:
+            begun.set()
+            return asyncio.run_coroutine_threadsafe(answer(), loop).result(10)
+
+        async with Workers(1) as workers:
+            asked = asyncio.create_task(workers.run(nothing, ask))
+            await asyncio.to_thread(begun.wait, 10)
+        assert await asked == "from the loop"
+
+    asyncio.run(scenario())
+
+
+def test_leaving_the_context_waits_for_tasks_and_ends_the_threads() -> None:
     done: list[int] = []
 
     async def scenario() -> None:
-        with Workers(1) as workers:
-            for number in range(20):
-                _ = workers.run(done.append, number)
+        async with Workers(1) as workers:
+            tasks = [asyncio.create_task(workers.run(nothing, done.append, number)) for number in range(20)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
 
-    before = threading.active_count()
     asyncio.run(scenario())
     assert done == list(range(20))
-    assert threading.active_count() == before
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("worker-")]

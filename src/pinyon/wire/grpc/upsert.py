@@ -68,6 +68,8 @@ def _decode_columns(body: Buffer, dimension: int | None) -> Upsert:
     buffer = np.frombuffer(body, np.uint8)
     namespace, starts = _split(body, buffer, _walk(body))
     at, ends = read_bounds(buffer, starts)
+    # All positions below are compared with these ends, and a varint that is not canonical puts them out of the buffer.
+    _require(ends <= buffer.size)
 
     _require(bytes_at(buffer, at) == _ID)
     id_starts, id_ends = read_bounds(buffer, at)

@@ -272,7 +272,10 @@ def _check_flat(body: Buffer, number_lists: Sequence[Element], name: str, other_
         name: what to call them.
         other_count: other brackets that are known to be in the body.
     """
-    if np.count_nonzero(np.frombuffer(body, np.uint8) == ord("[")) == len(number_lists) + other_count:
+    text = np.frombuffer(body, np.uint8)
+    # A bracket that was counted in a text may have been written as an escape.
+    may_be_escaped = other_count > 1 and bool((text == ord("\\")).any())
+    if not may_be_escaped and np.count_nonzero(text == ord("[")) == len(number_lists) + other_count:
         return
     if any(isinstance(member, simdjson.Array) for array in number_lists for member in array):
         raise _wrong_type(name, "a list of numbers")
