@@ -15,6 +15,7 @@ import threadpoolctl
 from pinyon.clock import Clock, RandomIds, SystemClock
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
+from pinyon.errors import UnavailableError
 from pinyon.model.index import IndexDefinition
 from pinyon.service.admission import Admission
 from pinyon.service.auth import Authenticator
@@ -61,7 +62,11 @@ class ServedIndexes:
     async def start(self) -> None:
         """Open the port of every index that exists."""
         for definition in self._database.definitions():
-            await self._serve(self._database.index(definition.name), bind(self._options.host, definition.port))
+            try:
+                sockets = bind(self._options.host, definition.port)
+            except UnavailableError as error:
+                raise UnavailableError(f"{error.message}; it is the port of the index {definition.name}") from error
+            await self._serve(self._database.index(definition.name), sockets)
 
     async def stop(self) -> None:
         """Close all ports, finishing the requests in flight."""

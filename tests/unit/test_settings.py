@@ -147,3 +147,8 @@ def test_every_option_says_what_it_means_in_one_sentence_or_two():
 
 def test_the_reference_page_is_current(repository):
     assert (repository / "docs/reference/settings.md").read_text() == reference_page(), "run `make docs`"
+
+
+def test_the_largest_request_fits_into_what_may_be_in_flight():
+    with pytest.raises(InvalidArgumentError, match=r"limits\.bytes_in_flight_max: 2048 is less than"):
+        load({"limits.request_bytes_max": 4096, "limits.bytes_in_flight_max": 2048}, environment={})

@@ -76,6 +76,16 @@ class Catalog:
         except PinyonError:
             return True
 
+    def begin(self) -> None:
+        """Write an empty catalog if there is none, so that from now on a directory without one has lost it.
+
+        Raises:
+            UnavailableError: the disk failed.
+        """
+        with self._writing:
+            if CATALOG_PATH not in self._storage.list_directory(""):
+                self._commit({})
+
     def add(self, definition: IndexDefinition) -> None:
         """Make an index exist.
 

@@ -54,6 +54,7 @@ class Database:
         storage.make_directory(_INDEXES)
         storage.sync_directory("")
         self._remove_leftovers()
+        self._catalog.begin()
         for definition in self._catalog.definitions():
             self._indexes[definition.name] = self._open(definition)
 
@@ -91,13 +92,15 @@ class Database:
             if definition.name in self._indexes:
                 raise AlreadyExistsError("Resource already exists")
             try:
-                index = self._open(definition)
-                self._catalog.add(definition)
+                file_log = self._open_log(definition)
+                file_log.begin()
             except UnavailableError:
-                # If the disk has the catalog with the index in it after all, that is an index without records.
                 self._remove_folder(definition.index_id)
                 raise
-            self._indexes[definition.name] = index
+            # If this fails, the disk may have the catalog with the index in it after all. So the folder stays: it is
+            # an index without records, or the next start removes it.
+            self._catalog.add(definition)
+            index = self._indexes[definition.name] = Index(definition, file_log)
             return index
 
     def change(self, definition: IndexDefinition) -> None:
@@ -132,6 +135,15 @@ class Database:
             self._indexes.clear()
 
     def _open(self, definition: IndexDefinition) -> Index:
+        file_log = self._open_log(definition)
+        if not file_log.has_files:
+            raise DataLossError(
+                f"{_INDEXES}/{definition.index_id}/log, the log of the index {definition.name}, has no files; "
+                "restore the data directory from a backup"
+            )
+        return Index(definition, file_log)
+
+    def _open_log(self, definition: IndexDefinition) -> FileLog:
         directory = f"{_INDEXES}/{definition.index_id}"
         self._storage.make_directory(directory)
         self._storage.sync_directory(_INDEXES)
@@ -140,7 +152,7 @@ class Database:
         )
         if file_log.torn_bytes:
             log.warning("index %s: cut %d bytes of an unfinished write", definition.name, file_log.torn_bytes)
-        return Index(definition, file_log)
+        return file_log
 
     def _remove_leftovers(self) -> None:
         owned = {definition.index_id for definition in self._catalog.definitions()}

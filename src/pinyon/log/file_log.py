@@ -111,6 +111,19 @@ class FileLog:
         for file in self._recovered:
             yield from file.entries()
 
+    @property
+    def has_files(self) -> bool:
+        """True if there is a file, as there is from `begin` on."""
+        return self._tail is not None
+
+    def begin(self) -> None:
+        """Create the first file, durably, so that a log without files is known to have lost them.
+
+        Raises:
+            UnavailableError: the disk failed.
+        """
+        self._tail = self._tail_with_room()
+
     def forget_recovered(self) -> None:
         """Give up what `replay` reads, and the mapped files with it, once it has been replayed."""
         self._recovered = ()

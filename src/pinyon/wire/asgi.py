@@ -16,10 +16,11 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 
 from pinyon.clock import Clock, IdSource
-from pinyon.errors import InternalError, PinyonError, UnimplementedError
+from pinyon.errors import DataLossError, InternalError, PinyonError, UnavailableError, UnimplementedError
 from pinyon.protobuf.wire_format import Buffer
 from pinyon.service.admission import Admission, Ticket
 from pinyon.service.auth import Authenticator
+from pinyon.telemetry import log_event
 from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.error_bodies import error_response
 from pinyon.wire.grpc.errors import error_trailers
@@ -142,6 +143,10 @@ class Application:
                     return _handle(handle, chunks)
                 # The worker holds the body, and with it the ticket, also when the client has gone.
                 return await gate.workers.run(ticket.hand_over(), _handle, handle, chunks)
+        except (UnavailableError, DataLossError) as error:
+            # What the operator must know of, and not only the client.
+            log_event(log, logging.WARNING, "refused", reason=error.message, request_id=exchange.request_id)
+            raise
         except (PinyonError, ClientGoneError):
             raise
         except Exception as error:

@@ -27,6 +27,11 @@ _FRAME_BYTES_MAX = 1024 * 1024
 _STREAMS_MAX = 1024
 """Concurrent calls of one gRPC connection: asynchronous clients send hundreds at once over one."""
 
+_POLICY = h2corn.RequestPolicy(
+    path="/*", max_request_body_size=0, timeout_request_body_idle=20.0, h2_timeout_response_stall=60.0
+)
+"""A client that stops in the middle of a body gives its place to others after twenty seconds."""
+
 # h2corn announces every server on standard error; a server with a port per index would announce each of them.
 if hasattr(h2corn._lib, "emit_banner"):
     h2corn._lib.emit_banner = lambda *_: None
@@ -141,4 +146,6 @@ def _config(sockets: list[socket.socket], options: ListenOptions) -> h2corn.Conf
         limit_request_head_size=_HEADERS_BYTES_MAX,
         h2_max_header_list_size=_HEADERS_BYTES_MAX,
         timeout_graceful_shutdown=options.stop_timeout_s,
+        # gRPC has no limit of time of its own: without a policy a call may be half-sent for ever.
+        request_policies=(_POLICY,),
     )

@@ -116,6 +116,22 @@ def test_records_without_a_catalog_are_data_loss_and_stay(disk: SimulatedDisk) -
     assert open_database(disk).index("a").record_counts() == (1, {"n": 1})
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_an_index_without_log_files_is_data_loss(disk: SimulatedDisk, written: bool) -> None:
+    index = open_database(disk).create(definition("a"))
+    if written:
+        index.write(RECORDS)
+    disk.remove_tree("indexes/id-of-a")
+    with pytest.raises(DataLossError, match="indexes/id-of-a/log, the log of the index a, has no files"):
+        open_database(disk)
+
+
+def test_the_catalog_is_there_before_any_index(disk: SimulatedDisk) -> None:
+    open_database(disk)
+    assert names(open_database(disk.after_power_cut(0))) == []
+    assert CATALOG_PATH in disk.after_power_cut(1).list_directory("")
+
+
 def test_a_failed_create_leaves_nothing(disk: SimulatedDisk) -> None:
     database = open_database(disk)
     database.create(definition("other"))

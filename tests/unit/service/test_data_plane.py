@@ -1,5 +1,7 @@
 """What each request does to an index and answers; what it refuses, it has not done in part."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -501,3 +503,40 @@ def test_only_fields_of_the_schema_may_be_filtered(of_namespace):
     ):
         with pytest.raises(InvalidArgumentError, match="field year is not filterable"):
             refuse()
+
+
+def test_of_two_that_create_a_namespace_at_once_one_succeeds():
+    plane = data_plane()
+    gate = threading.Barrier(8, timeout=10)
+
+    def create(field: str) -> bool:
+        gate.wait()
+        try:
+            plane.create_namespace(CreateNamespace("n", (field,)))
+        except AlreadyExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        created = list(pool.map(create, map(str, range(8))))
+    assert created.count(True) == 1
+    assert plane.describe_namespace("n").filterable_fields == (str(created.index(True)),)
+
+
+@pytest.mark.parametrize("name", ["", "$set", "_hidden"])
+def test_a_namespace_may_not_declare_fields_that_an_index_may_not(name):
+    plane = data_plane()
+    with pytest.raises(InvalidArgumentError):
+        plane.create_namespace(CreateNamespace("n", (name,)))
+    with pytest.raises(NotFoundError):
+        plane.describe_namespace("n")
+
+
+def test_an_index_is_small_until_it_holds_half_a_mebibyte():
+    plane = data_plane(dimension=1000)
+    rows = np.ones((200, 1000), np.float32)
+    seen = [plane.is_small]
+    plane.upsert(Upsert("", RecordBatch([str(row) for row in range(200)], rows, None, None)))
+    seen.append(plane.is_small)
+    plane.delete(Delete("", delete_all=True))
+    assert [*seen, plane.is_small] == [True, False, True]

@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pinyon.errors import DataLossError, FailedPreconditionError, InvalidArgumentError
 from pinyon.wire import tls
-from pinyon.wire.tls import TlsFiles, ensure_local_certificates, trust_help
+from pinyon.wire.tls import TlsFiles, ensure_local_certificates, given_certificates, trust_help
 
 NAMES = ("localhost", "127.0.0.1", "::1", "pinyon.example")
 
@@ -180,3 +180,12 @@ def test_the_help_quotes_the_path_for_python_and_for_a_shell():
     assert "ssl_ca_certs='/some where/ca.pem'" in text
     assert "NODE_EXTRA_CA_CERTS='/some where/ca.pem'" in text
     assert """cat '/some where/ca.pem' >> "$(python -m certifi)\"""" in text
+
+
+def test_the_operators_own_files_are_tried_before_they_are_served(tmp_path):
+    made = ensure_local_certificates(tmp_path, {"localhost"})
+    other = ensure_local_certificates(tmp_path / "other", {"localhost"})
+    assert given_certificates(made.certificate, made.key).ca is None
+    for certificate, key in ((made.certificate, other.key), (tmp_path / "missing.pem", made.key), (made.key, made.key)):
+        with pytest.raises(InvalidArgumentError, match=r"server\.tls_certificate_file .* cannot be used"):
+            given_certificates(certificate, key)

@@ -261,3 +261,13 @@ def test_a_body_that_is_cut_is_malformed_or_shorter(decode, cut):
     body = body_of(vector(metadata={"a": "b"}, sparse={1: 1.0}), vector("b"))
     with suppress(InvalidArgumentError):
         assert len(decode(body[:-cut], dimension=2).records) < 2
+
+
+@pytest.mark.parametrize("last", [0x0A, 0x12, 0x1A, 0x00])
+def test_a_length_with_a_padded_varint_reads_nothing_outside_the_body(decode, last):
+    # Legal, if odd: the length of the first record has a byte too many. The last byte is what a clipped read sees.
+    content = ID + VALUES
+    padded = b"\x0a" + bytes([len(content) | 0x80, 0x00]) + content
+    body = padded + part(1, ID + VALUES) * 11 + part(2, bytes([last]))
+    with suppress(InvalidArgumentError):
+        assert decode(body, dimension=2).records.dense.tolist() == [[1.0, 2.0]] * 12

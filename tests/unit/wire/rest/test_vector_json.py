@@ -216,3 +216,9 @@ def test_large_bodies_leave_no_large_parser_behind(monkeypatch: pytest.MonkeyPat
     assert len(vector_json._parsers) == 0
     parse_object(b'{"topK": 1}', QUERY)
     assert len(vector_json._parsers) == 1
+
+
+def test_a_bracket_that_is_written_as_an_escape_hides_no_list() -> None:
+    with pytest.raises(InvalidArgumentError, match="list of numbers"):
+        records(text='{"vectors": [{"id": "\\u005b", "values": [[0.1], 0.2]}]}')
+    assert records(text='{"vectors": [{"id": "\\u005b", "values": [0.1, 0.2]}]}').ids == ["["]
