@@ -57,11 +57,6 @@ class Index:
         """Bytes of all namespaces, dead rows too: what a read may have to look at, and the most that it can return."""
         return self._namespaces.size_bytes
 
-    @property
-    def log_bytes(self) -> int:
-        """Bytes of the log on disk."""
-        return self._log.size_bytes
-
     def write(self, operation: Operation) -> Lsn:
         """Make an operation durable and visible; see `WriteQueue.write`."""
         return self._writes.write(operation)

@@ -8,18 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pinyon import limits
+from pinyon.engine import operations
 from pinyon.engine.index import Index
-from pinyon.engine.operations import (
-    CreateNamespace as CreateNamespaceOperation,
-)
-from pinyon.engine.operations import (
-    DeleteNamespace,
-    DeleteRecords,
-    Operation,
-    PatchRecords,
-    SetMetadata,
-    UpsertRecords,
-)
+from pinyon.engine.operations import Operation
 from pinyon.engine.search import SearchPlan
 from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from pinyon.filter.ast import Filter
@@ -87,7 +78,7 @@ class DataPlane:
         namespace = namespace_name(request.namespace)
         records = validation.check_upsert(request.records, self.definition, self._upsert_bytes_max)
         self._check_namespace_count(namespace)
-        lsn = self._index.write(UpsertRecords(namespace, records))
+        lsn = self._index.write(operations.UpsertRecords(namespace, records))
         return Written(lsn, len(request.records))
 
     def query(self, request: Query) -> Matches:
@@ -153,7 +144,7 @@ class DataPlane:
             return Written(view.lsn)
         if metadata is not None:
             validation.check_merged_metadata_size(records[0].metadata, metadata)
-        return Written(self._index.write(PatchRecords(namespace, changes)))
+        return Written(self._index.write(operations.PatchRecords(namespace, changes)))
 
     def delete(self, request: Delete) -> Written:
         """Delete by ids, by filter, or everything; with a filter, `ids` are not looked at."""
@@ -164,7 +155,7 @@ class DataPlane:
             if request.filter:
                 raise InvalidArgumentError("No filter allowed when delete_all=true")
             self._check_exists(namespace)
-            return Written(self._index.write(DeleteNamespace(namespace, keep_declared=True)))
+            return Written(self._index.write(operations.DeleteNamespace(namespace, keep_declared=True)))
         if request.filter is not None:
             condition = self._parse(request.filter, namespace)
             if condition is None:
@@ -175,7 +166,7 @@ class DataPlane:
             raise InvalidArgumentError("Delete request must contain ids, a filter or delete_all=true")
         validation.check_ids(request.ids)
         self._check_exists(namespace)
-        return Written(self._index.write(DeleteRecords(namespace, request.ids)))
+        return Written(self._index.write(operations.DeleteRecords(namespace, request.ids)))
 
     def list_ids(self, request: ListIds) -> IdPage:
         """List ids in byte order."""
@@ -231,7 +222,7 @@ class DataPlane:
         def create_if_new() -> Operation:
             if self._index.describe_namespace(name) is not None:
                 raise AlreadyExistsError(f"Namespace {name} already exists")
-            return CreateNamespaceOperation(name, request.filterable_fields)
+            return operations.CreateNamespace(name, request.filterable_fields)
 
         self._index.write_resolved(create_if_new)
         return self.describe_namespace(name)
@@ -240,7 +231,7 @@ class DataPlane:
         """Delete a namespace with all its records."""
         name = namespace_name(name)
         self._check_exists(name)
-        return Written(self._index.write(DeleteNamespace(name)))
+        return Written(self._index.write(operations.DeleteNamespace(name)))
 
     def _update_matching(self, namespace: str, request: Update, metadata: bytes | None) -> Written:
         condition = self._parse(request.filter, namespace)
@@ -261,7 +252,7 @@ class DataPlane:
                 return None
             for record in self._index.read(namespace, ids)[1]:
                 validation.check_merged_metadata_size(record.metadata, metadata)
-            return SetMetadata(namespace, ids, metadata)
+            return operations.SetMetadata(namespace, ids, metadata)
 
         lsn = self._index.write_matching(namespace, condition, make)
         return Written(lsn, count)
@@ -303,4 +294,4 @@ class DataPlane:
 
 
 def _deletion(namespace: str, ids: list[str]) -> Operation | None:
-    return DeleteRecords(namespace, ids) if ids else None
+    return operations.DeleteRecords(namespace, ids) if ids else None

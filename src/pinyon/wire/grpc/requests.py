@@ -54,10 +54,6 @@ def _query(
     return Query(**content)
 
 
-def _name(namespace: str) -> str:
-    return namespace
-
-
 def _filterable_fields(occurrences: fields.Occurrences) -> tuple[str, ...] | None:
     """The fields that a MetadataSchema makes filterable, None for none: that inherits the index's."""
     content = fields.read_message(fields.message(occurrences), {1: ("entries", fields.messages)})
