@@ -43,7 +43,7 @@ def main() -> None:
         server = start_server(Path(folder), port)
         try:
             run_examples(f"http://localhost:{port}")
-            say("Kill the server, as a power cut would, and start it again")
+            say("Kill the server (SIGKILL), and start it again")
             server.kill()
             server.wait()
             server = start_server(Path(folder), port)
