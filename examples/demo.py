@@ -2,8 +2,8 @@
 
     make demo
 
-Starts a server on free ports with its data in a temporary folder, does what the page shows, kills the server as a power
-cut would, starts it again, and shows that nothing is gone.
+Starts a server on free ports with its data in a temporary folder, does what the page shows, kills the server, starts it
+again, and shows that nothing is gone.
 """
 
 import contextlib
