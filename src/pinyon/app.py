@@ -149,23 +149,23 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
     database = Database(
         storage, new_salt=lambda: bytes.fromhex(RandomIds().new_id()), log_file_bytes_max=settings.log.file_bytes_max
     )
-    async with Workers(_WORKER_THREADS) as workers, Workers(_CONTROL_THREADS) as control_workers:
-        gate = _gate(settings, workers)
-        indexes = ServedIndexes(database, gate, settings, options)
-        await indexes.start()
-        control_plane = ControlPlane(indexes, gate.clock, gate.ids)
-        routes = ControlPlaneRoutes(control_plane, lambda definition: advertised(settings.server, definition.port))
-        control_gate = dataclasses.replace(gate, workers=control_workers)
-        control = Listener(Application(control_gate, routes), control_sockets, options)
-        await control.start()
-        _announce(settings.server, options, len(database.definitions()))
-        with _hints(settings.server, indexes, gate.clock):
-            await stopping.wait()
-        log_event(log, logging.INFO, "stopping")
-        # The control plane first: no index may be created while the others are being stopped.
-        await control.stop()
-        await indexes.stop()
-    database.close()
+    with contextlib.closing(database):
+        async with Workers(_WORKER_THREADS) as workers, Workers(_CONTROL_THREADS) as control_workers:
+            gate = _gate(settings, workers)
+            indexes = ServedIndexes(database, gate, settings, options)
+            await indexes.start()
+            control_plane = ControlPlane(indexes, gate.clock, gate.ids)
+            routes = ControlPlaneRoutes(control_plane, lambda definition: advertised(settings.server, definition.port))
+            control_gate = dataclasses.replace(gate, workers=control_workers)
+            control = Listener(Application(control_gate, routes), control_sockets, options)
+            await control.start()
+            _announce(settings.server, options, len(database.definitions()))
+            with _hints(settings.server, indexes, gate.clock):
+                await stopping.wait()
+            log_event(log, logging.INFO, "stopping")
+            # The control plane first: no index may be created while the others are being stopped.
+            await control.stop()
+            await indexes.stop()
     log_event(log, logging.INFO, "stopped")
 
 

@@ -74,9 +74,7 @@ class Memtable:
         """Live ids with `prefix`, in byte order, those after `after`."""
         self._sort_ids()
         ids = self._sorted_ids
-        start = bisect_left(ids, prefix) if after is None else bisect_right(ids, max(after, prefix))
-        if after is not None and after < prefix:
-            start = bisect_left(ids, prefix)
+        start = bisect_left(ids, prefix) if after is None or after < prefix else bisect_right(ids, after)
         for position in range(start, len(ids)):
             if not ids[position].startswith(prefix):
                 return

@@ -67,7 +67,7 @@ def search(view: View, plan: SearchPlan) -> list[Match]:
 
 def _score_block(view: View, part: BlockView, plan: SearchPlan) -> _Scored:
     block, row_count = part
-    mask = _mask(view, part, plan)
+    mask = _mask(view, part, plan.filter)
     sparse_part = np.zeros(row_count)
     if plan.sparse is not None:
         sparse_part, overlaps = sparse_dots(_sparse_column(block, row_count), plan.sparse)
@@ -93,12 +93,14 @@ def _dense_goodness(block: Block, row_count: int, rows: Int64s, plan: SearchPlan
     return whole if len(rows) == row_count else whole[rows]
 
 
-def _mask(view: View, part: BlockView, plan: SearchPlan) -> Mask | None:
+def _mask(view: View, part: BlockView, condition: Filter | None) -> Mask | None:
     """Rows that are alive and pass the filter; None for all."""
+    return view.alive(part) if condition is None else _matching(view, part, condition)
+
+
+def _matching(view: View, part: BlockView, condition: Filter) -> Mask:
     alive = view.alive(part)
-    if plan.filter is None:
-        return alive
-    passed = evaluate(plan.filter, part.block.columns.first_rows(part.row_count))
+    passed = evaluate(condition, part.block.columns.first_rows(part.row_count))
     return passed if alive is None else passed & alive
 
 
@@ -106,10 +108,7 @@ def matching_rows(view: View, condition: Filter) -> list[tuple[Block, int]]:
     """All rows that are alive and pass a filter, in no particular order."""
     rows: list[tuple[Block, int]] = []
     for part in view.blocks:
-        passed = evaluate(condition, part.block.columns.first_rows(part.row_count))
-        alive = view.alive(part)
-        mask = passed if alive is None else passed & alive
-        rows += [(part.block, row) for row in np.flatnonzero(mask).tolist()]
+        rows += [(part.block, row) for row in np.flatnonzero(_matching(view, part, condition)).tolist()]
     return rows
 
 
