@@ -1,10 +1,12 @@
 """The engine against a dict: random writes, reads and restarts give the same answers, to the last bit of every score.
 
 Numbers are multiples of a half, so that sums are exact in float64 and no answer depends on their order. Blocks hold a
-few rows, so that they are given back all the time. Canaries, engines with a defect, show that the machine sees them.
+few rows, so that they are given back all the time; runs are built from a few values on, at any moment. Canaries,
+engines with a defect, show that the machine sees them.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from unittest import mock
@@ -15,6 +17,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from pinyon.engine.background import Work
 from pinyon.engine.block import NEVER, Block
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
@@ -28,13 +31,15 @@ from pinyon.engine.operations import (
     SetMetadata,
     UpsertRecords,
 )
+from pinyon.engine.run_keeper import _living_rows
+from pinyon.engine.runs import RunOptions
 from pinyon.engine.search import SearchPlan
-from pinyon.engine.view import View
+from pinyon.engine.view import BlockView, View
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
-from pinyon.model.record import Mask
+from pinyon.model.record import Int64s, Mask, SparseColumn, UInt32s
 from pinyon.protobuf.struct import encode_metadata
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import (
@@ -46,6 +51,7 @@ from pinyon.testing.engine_model import (
     plain_record,
     search,
     shown,
+    sparse_frequencies,
     sparse_vector,
 )
 from pinyon.testing.filter_strategies import Expression, expressions, metadata
@@ -74,6 +80,18 @@ dense_records = records(dense_vectors, sparse_vectors)
 sparse_records = records(st.none(), some_sparse_vectors)
 vectorless_records = records(st.none(), sparse_vectors)
 
+run_options = st.builds(
+    RunOptions,
+    tail_values_min=st.integers(1, 6),
+    run_values_max=st.sampled_from([1, 10, 1000]),
+    dead_rows_min=st.integers(1, 4),
+    values_per_part=st.sampled_from([0, 1, 100]),
+)
+required_indices = st.none() | st.lists(st.sampled_from(SPARSE_INDICES), max_size=2).map(
+    lambda indices: np.array(indices, np.uint32)
+)
+ways_to_sum = st.sampled_from([0, 10**9])
+
 
 class EngineMachine(RuleBasedStateMachine):
     """One index, its model, and views from before the last writes, which must go on showing what they showed."""
@@ -85,12 +103,26 @@ class EngineMachine(RuleBasedStateMachine):
         self.model = EngineModel()
         self.views: list[tuple[View, dict[str, PlainRecord]]] = []
         self.written = 0
+        self.later: deque[Work] = deque()
         self.patches = ExitStack()
 
     @initialize(
-        metric=st.sampled_from([*Metric, None]), rows_in_a_block=st.integers(1, 5), log_file_bytes=st.integers(0, 3000)
+        metric=st.sampled_from([*Metric, Metric.DOTPRODUCT, None]),
+        rows_in_a_block=st.integers(1, 5),
+        log_file_bytes=st.integers(0, 3000),
+        options=run_options,
+        sorted_hit_cost=ways_to_sum,
     )
-    def start(self, metric: Metric | None, rows_in_a_block: int, log_file_bytes: int) -> None:
+    def start(
+        self,
+        metric: Metric | None,
+        rows_in_a_block: int,
+        log_file_bytes: int,
+        options: RunOptions,
+        sorted_hit_cost: int,
+    ) -> None:
+        self.run_options = options
+        self.patches.enter_context(mock.patch("pinyon.ann.exact_sparse._SORTED_HIT_COST", sorted_hit_cost))
         self.patches.enter_context(mock.patch("pinyon.engine.memtable.block_rows", return_value=rows_in_a_block))
         self.patches.enter_context(mock.patch("pinyon.engine.growable._CAPACITY_MIN", 1))
         self.is_dense = metric is not None
@@ -113,6 +145,8 @@ class EngineMachine(RuleBasedStateMachine):
             self.storage,
             new_salt=lambda: next(self.salts).to_bytes(16, "little"),
             log_file_bytes_max=self.log_file_bytes,
+            run_later=self.later.append,
+            run_options=self.run_options,
         )
 
     @property
@@ -182,6 +216,12 @@ class EngineMachine(RuleBasedStateMachine):
         self.database.close()
         self.database = self.open()
 
+    @rule(count=st.integers(1, 3))
+    def build_runs(self, count: int) -> None:
+        """Do what waits, that of indexes too that were closed and of namespaces that were deleted meanwhile."""
+        for _ in range(min(count, len(self.later))):
+            self.later.popleft()()
+
     # Reads.
 
     @rule(
@@ -193,6 +233,13 @@ class EngineMachine(RuleBasedStateMachine):
         view, _ = self.index.read(name)
         assert view.lsn == self.written
         self.check_query(view, self.model.records(name), self.draw_plan(data, top_k, condition, include))
+
+    @rule(name=names, wanted=st.lists(st.sampled_from([*SPARSE_INDICES, 5]), max_size=4))
+    def count_frequencies(self, name: str, wanted: list[int]) -> None:
+        indices = np.array(wanted, np.uint32)
+        view, _ = self.index.read(name)
+        for seen, there in [*self.views, (view, self.model.records(name))]:
+            assert self.index.sparse_frequencies(seen, indices) == sparse_frequencies(there, wanted)
 
     @rule(data=st.data(), condition=conditions)
     def query_views(self, data: st.DataObject, condition: Filter | None) -> None:
@@ -245,6 +292,7 @@ class EngineMachine(RuleBasedStateMachine):
             filter=condition,
             include_values=include[0],
             include_metadata=include[1],
+            required_indices=data.draw(required_indices),
         )
 
     def check_query(self, view: View, there: dict[str, PlainRecord], plan: SearchPlan) -> None:
@@ -271,14 +319,35 @@ def give_back_without_moving(memtable: Memtable, number: int, block: Block, lsn:
         del memtable.blocks[number]
 
 
+def forget_the_dead_in_runs(block: Block, rows: Int64s, lsn: int) -> Mask | None:
+    """Hits of runs are taken as they are."""
+    return None
+
+
+def forget_the_tail(view: View) -> tuple[()]:
+    return ()
+
+
+def forget_a_row_of_the_tail(view: View, part: BlockView, start: int, end: int) -> tuple[Int64s, SparseColumn]:
+    return _living_rows(view, part, start, end - 1)
+
+
+def forget_what_is_required(view: View, indices: UInt32s) -> Int64s:
+    return np.arange(1000)
+
+
 @pytest.mark.parametrize(
     ("place", "defect"),
     [
         ("block.Block.alive", forget_the_view),
         ("memtable.Memtable._mark_dead", forget_dead_rows),
         ("memtable.Memtable._give_back", give_back_without_moving),
+        ("block.Block.alive_at", forget_the_dead_in_runs),
+        ("view.View.tail", forget_the_tail),
+        ("run_keeper._living_rows", forget_a_row_of_the_tail),
+        ("search.rows_with_all", forget_what_is_required),
     ],
-    ids=["views", "replaced rows", "moved rows"],
+    ids=["views", "replaced rows", "moved rows", "dead rows of runs", "tails", "rows of runs", "required indices"],
 )
 def test_a_defect_is_seen(place: str, defect: Callable[..., object]) -> None:
     fixed = settings(derandomize=True, max_examples=200, phases=[Phase.generate], print_blob=False)

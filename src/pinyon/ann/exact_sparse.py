@@ -1,32 +1,104 @@
-"""Exact dot products of sparse vectors: every stored non-zero is looked at once per query, in native code."""
+"""Exact dot products of sparse vectors, from postings.
+
+The products of a row are summed in float64 in ascending order of terms, whichever postings the row is in: so equal rows
+get equal sums, and ties break by id. A product of two float32 is exact in float64, and never 0 unless a factor is.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.model.record import Mask, SparseColumn, SparseVector
+from pinyon.ann.postings import PostingList, PostingLists, is_first
+from pinyon.model.record import Int64s, Mask, SparseVector, UInt32s
+
+Float64s = NDArray[np.float64]
+
+Floor: TypeAlias = Callable[[Sequence[PostingList], Float64s], float]
+
+_SORTED_HIT_COST: Final = 16
+_LIST_COST: Final = 4096
+"""What it takes to sort a hit, and to add a list to an array, where looking at each row of that array takes 1."""
 
 
-def sparse_dots(rows: SparseColumn, query: SparseVector) -> tuple[NDArray[np.float64], Mask]:
-    """Dot product of each row with the query.
+@dataclass(frozen=True, slots=True)
+class SparseQuery:
+    """A sparse vector to look for: `terms`, ascending, and the weight of each, float64."""
+
+    terms: UInt32s
+    weights: Float64s
+
+
+def sparse_query(vector: SparseVector) -> SparseQuery:
+    """The query of a vector whose indices are unique, in any order."""
+    order = np.argsort(vector.indices)
+    return SparseQuery(vector.indices[order], vector.values[order].astype(np.float64))
+
+
+def sparse_dots(postings: PostingLists, query: SparseQuery, floor: Floor | None = None) -> tuple[Int64s, Float64s]:
+    """Dot products of the rows that share a term with the query.
 
     Args:
-        rows: `n` sparse vectors.
-        query: indices unique, in any order.
+        postings: of the rows.
+        query: what to multiply with.
+        floor: gives a number once the dot products are known; rows below it may be left out.
 
     Returns:
-        `(dots, overlaps)`: `(n,)` float64, summed in the row's own order so that equal rows get equal sums, and `(n,)`
-        bool, True where a row shares an index with the query.
+        `(rows, dots)`, both `(m,)`; rows ascend.
     """
-    order = np.argsort(query.indices)
-    indices, values = query.indices[order], query.values[order].astype(np.float64)
-    start, end = int(rows.offsets[0]), int(rows.offsets[-1])
-    if not len(indices) or start == end:
-        return np.zeros(len(rows)), np.zeros(len(rows), np.bool_)
-    stored = rows.indices[start:end]
-    place = np.minimum(np.searchsorted(indices, stored), len(indices) - 1)
-    hits = np.flatnonzero(indices[place] == stored)
-    products = rows.values[start:end][hits] * values[place[hits]]
-    row_of_hit = np.searchsorted(rows.offsets, hits + start, side="right") - 1
-    dots: NDArray[np.float64] = np.bincount(row_of_hit, weights=products, minlength=len(rows))  # type: ignore[assignment]
-    overlaps = np.bincount(row_of_hit, minlength=len(rows)) > 0
-    return dots, overlaps
+    lists = postings.lists(query.terms)
+    hit_count = sum(len(each.rows) for each in lists)
+    if not hit_count:
+        return np.zeros(0, np.int64), np.zeros(0)
+    if _SORTED_HIT_COST * hit_count < postings.row_count + _LIST_COST * len(lists):
+        return _dots_of_few(lists, query.weights)
+    dots = np.zeros(postings.row_count)
+    for (rows, values), weight in zip(lists, query.weights, strict=True):
+        dots[rows.astype(np.intp, copy=False)] += values * weight
+    least = 0.0 if floor is None else floor(lists, dots)
+    if least > 0:
+        rows = np.flatnonzero(dots >= least)
+    elif postings.is_positive and query.weights.min() > 0:
+        rows = np.flatnonzero(dots > 0)
+    else:  # A sum of nothing and a sum that is 0 look the same.
+        rows = np.flatnonzero(_in_any(lists, postings.row_count))
+    return rows, dots[rows]
+
+
+def rows_with_all(postings: PostingLists, terms: UInt32s) -> Int64s:
+    """The rows that have every one of `terms`, which ascend and are at least one; ascending."""
+    shortest, *others = sorted((each.rows for each in postings.lists(terms)), key=len)
+    rows = shortest.astype(np.int64)
+    for other in others:
+        if len(rows):
+            rows = rows[is_member(rows, other)]
+    return rows
+
+
+def is_member(numbers: NDArray[np.integer], of: NDArray[np.integer]) -> Mask:
+    """True where a number is among `of`, which ascend."""
+    if not len(of):
+        return np.zeros(len(numbers), np.bool_)
+    found: Mask = of.take(np.searchsorted(of, numbers), mode="clip") == numbers
+    return found
+
+
+def _dots_of_few(lists: Sequence[PostingList], weights: Float64s) -> tuple[Int64s, Float64s]:
+    """The same, by sorting the hits: its cost does not depend on how many rows there are."""
+    hits = np.concatenate([each.rows for each in lists])
+    products = np.concatenate([each.values * weight for each, weight in zip(lists, weights, strict=True)])
+    order = np.argsort(hits, kind="stable")  # So a row's hits stay in order of terms.
+    hits = hits[order]
+    firsts = is_first(hits)
+    # Unlike a reduction, this adds one number after another.
+    dots: Float64s = np.bincount(np.cumsum(firsts) - 1, weights=products[order])  # type: ignore[assignment]
+    return hits[firsts].astype(np.int64), dots
+
+
+def _in_any(lists: Sequence[PostingList], row_count: int) -> Mask:
+    touched = np.zeros(row_count, np.bool_)
+    for each in lists:
+        touched[each.rows] = True
+    return touched

@@ -134,6 +134,18 @@ class Block:
             return None
         return self.dead_lsn.data[:row_count] > np.uint64(lsn)
 
+    def alive_at(self, rows: Int64s, lsn: Lsn) -> Mask | None:
+        """Which of some rows a view at `lsn` sees; None for all of them."""
+        if self.dead_count == 0:
+            return None
+        return self.dead_lsn.data[rows] > np.uint64(lsn)
+
+    def sparse_rows(self, start: int, end: int) -> SparseColumn:
+        """The sparse vectors of the rows from `start` to `end`, as views into the block."""
+        return SparseColumn(
+            self.sparse_offsets.data[start : end + 1], self.sparse_indices.data, self.sparse_values.data
+        )
+
     def sparse(self, row: int) -> SparseVector | None:
         """One row's sparse vector, None where it has none."""
         start, end = self.sparse_offsets.data[row : row + 2].tolist()

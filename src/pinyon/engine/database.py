@@ -18,8 +18,10 @@ import logging
 import threading
 from collections.abc import Callable
 
+from pinyon.engine.background import RunLater
 from pinyon.engine.catalog import CATALOG_PATH, Catalog
 from pinyon.engine.index import Index
+from pinyon.engine.runs import RUN_OPTIONS, RunOptions
 from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError, UnavailableError
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
@@ -33,13 +35,24 @@ log = logging.getLogger(__name__)
 class Database:
     """All indexes of a data directory. Any thread may call any method; changes to the catalog come one at a time."""
 
-    def __init__(self, storage: Storage, *, new_salt: Callable[[], bytes], log_file_bytes_max: int) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        *,
+        new_salt: Callable[[], bytes],
+        log_file_bytes_max: int,
+        run_later: RunLater | None = None,
+        run_options: RunOptions = RUN_OPTIONS,
+    ) -> None:
         """Open every index: read the catalog, remove what a stop left over, replay the logs.
 
         Args:
             storage: the data directory, locked by the caller.
             new_salt: gives 16 bytes that are new each time, for log files.
             log_file_bytes_max: size from which on a log goes on in another file.
+            run_later: does what no request should wait for, see `pinyon.engine.background`; it must outlive this
+                object. Without it, sparse values are scanned by every query.
+            run_options: when runs of sparse values are built.
 
         Raises:
             DataLossError: a file is damaged; the message names it.
@@ -48,6 +61,8 @@ class Database:
         self._storage = storage
         self._new_salt = new_salt
         self._log_file_bytes_max = log_file_bytes_max
+        self._run_later = run_later
+        self._run_options = run_options
         self._catalog = Catalog(storage)
         self._indexes: dict[str, Index] = {}
         self._lock = threading.Lock()
@@ -100,7 +115,7 @@ class Database:
             # If this fails, the disk may have the catalog with the index in it after all. So the folder stays: it is
             # an index without records, or the next start removes it.
             self._catalog.add(definition)
-            index = self._indexes[definition.name] = Index(definition, file_log)
+            index = self._indexes[definition.name] = self._new_index(definition, file_log)
             return index
 
     def change(self, definition: IndexDefinition) -> None:
@@ -141,7 +156,10 @@ class Database:
                 f"{_INDEXES}/{definition.index_id}/log, the log of the index {definition.name}, has no files; "
                 "restore the data directory from a backup"
             )
-        return Index(definition, file_log)
+        return self._new_index(definition, file_log)
+
+    def _new_index(self, definition: IndexDefinition, file_log: FileLog) -> Index:
+        return Index(definition, file_log, run_later=self._run_later, run_options=self._run_options)
 
     def _open_log(self, definition: IndexDefinition) -> FileLog:
         directory = f"{_INDEXES}/{definition.index_id}"

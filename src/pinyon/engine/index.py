@@ -7,7 +7,8 @@ What must hold:
 - LSNs only grow, also over restarts.
 
 Thread rule: every method may be called from many threads. `_lock` guards the namespaces; it is held while a write is
-applied and while a view is taken, never while a disk is waited for or a search runs.
+applied, while a view is taken and while new runs are published, never while a disk is waited for, a search runs or runs
+are built.
 """
 
 import heapq
@@ -15,23 +16,40 @@ import threading
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 
+from pinyon.engine.background import RunLater
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.operations import Operation, decode
+from pinyon.engine.run_keeper import RunKeeper
+from pinyon.engine.runs import RUN_OPTIONS, RunOptions
 from pinyon.engine.search import SearchPlan, matching_rows, search
+from pinyon.engine.sparse_search import frequencies
 from pinyon.engine.view import View
 from pinyon.engine.write_queue import Resolver, WriteQueue
 from pinyon.filter.ast import Filter
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
 from pinyon.model.namespace import NamespaceDescription
-from pinyon.model.record import Lsn, Match, Record
+from pinyon.model.record import Lsn, Match, Record, UInt32s
 
 
 class Index:
     """One open index."""
 
-    def __init__(self, definition: IndexDefinition, log: FileLog) -> None:
+    def __init__(
+        self,
+        definition: IndexDefinition,
+        log: FileLog,
+        *,
+        run_later: RunLater | None = None,
+        run_options: RunOptions = RUN_OPTIONS,
+    ) -> None:
         """Replay `log` and open the index for reads and writes.
+
+        Args:
+            definition: what the index is.
+            log: its log.
+            run_later: does what no request should wait for; without it, sparse values are scanned by every query.
+            run_options: when runs of sparse values are built.
 
         Raises:
             DataLossError: the log is damaged.
@@ -45,6 +63,10 @@ class Index:
             self._namespaces.apply(decode(entry), lsn)
             self._lsn = lsn
         log.forget_recovered()
+        self._run_keeper = RunKeeper(
+            self._lock, lambda namespace: namespace.view(self._lsn), run_later=run_later, options=run_options
+        )
+        self._run_keeper.start(self._run_keeper.due(self._namespaces.by_name.values()))
         self._writes = WriteQueue(log, self._apply)
 
     @property
@@ -85,11 +107,17 @@ class Index:
                 return View(self._lsn, ()), []
             places = [place for place in map(found.memtable.locate, ids) if place is not None]
             view = found.view(self._lsn)
+            due = self._run_keeper.due([found])
+        self._run_keeper.start(due)
         return view, [block.record(row) for block, row in places]
 
     def search(self, view: View, plan: SearchPlan) -> list[Match]:
         """The best matches of a view, best first."""
         return search(view, plan)
+
+    def sparse_frequencies(self, view: View, indices: UInt32s) -> tuple[int, list[int]]:
+        """How many records a view has, and how many of them have each of `indices` in their sparse vector."""
+        return view.record_count, frequencies(view, indices)
 
     def matching_records(
         self, namespace: str, condition: Filter, after: str | None, limit: int
@@ -139,6 +167,7 @@ class Index:
     def close(self) -> None:
         """Finish the writes under way and release the log. Later writes are refused."""
         self._writes.close()
+        self._run_keeper.close()
         self._log.close()
 
     def _apply(self, operations: list[tuple[Lsn, Operation]]) -> None:
@@ -146,3 +175,6 @@ class Index:
             for lsn, operation in operations:
                 self._namespaces.apply(operation, lsn)
                 self._lsn = lsn
+            names = {operation.namespace for _, operation in operations}
+            due = self._run_keeper.due(filter(None, map(self._namespaces.by_name.get, names)))
+        self._run_keeper.start(due)

@@ -18,6 +18,8 @@ from typing import Final
 import numpy as np
 
 from pinyon.engine.block import Block, block_rows
+from pinyon.engine.runs import Tally
+from pinyon.engine.view import BlockView
 from pinyon.model.batches import take_rows
 from pinyon.model.record import Int64s, Lsn, RecordBatch
 
@@ -36,6 +38,8 @@ class Memtable:
         self._dimension = dimension
         self._block_rows = block_rows(dimension)
         self._next_row = 0
+        self._sparse_values_written = 0
+        self._rows_died = 0
         self._sorted_ids: list[str] = []
         self._unsorted_ids: list[str] = []
         self.row_of: dict[str, int] = {}
@@ -81,6 +85,17 @@ class Memtable:
             if ids[position] in self.row_of:
                 yield ids[position]
 
+    def block_views(self) -> tuple[BlockView, ...]:
+        """All rows written so far, in order of rows: blocks are added in that order."""
+        return tuple(
+            BlockView(block, block.row_count, number * self._block_rows) for number, block in self.blocks.items()
+        )
+
+    @property
+    def tally(self) -> Tally:
+        """What was written and what died so far, with rows that were moved to give a block back."""
+        return Tally(self._sparse_values_written, self._rows_died)
+
     @property
     def size_bytes(self) -> int:
         """Bytes of vectors, metadata and ids of all blocks."""
@@ -88,6 +103,8 @@ class Memtable:
 
     def _append(self, batch: RecordBatch) -> None:
         first_row, done = self._next_row, 0
+        if batch.sparse is not None:
+            self._sparse_values_written += int(batch.sparse.offsets[-1] - batch.sparse.offsets[0])
         while done < len(batch):
             number, at = divmod(self._next_row, self._block_rows)
             block = self.blocks.get(number) or self._new_block(number)
@@ -104,6 +121,7 @@ class Memtable:
         return block
 
     def _mark_dead(self, rows: list[int], lsn: Lsn) -> None:
+        self._rows_died += len(rows)
         numbers, in_block = np.divmod(np.array(rows, np.int64), self._block_rows)
         for number in np.unique(numbers).tolist():
             block = self.blocks[number]
@@ -122,6 +140,7 @@ class Memtable:
         if len(rows):
             self._append(take_rows(block.batch(), rows))
             block.mark_dead(rows, lsn)
+            self._rows_died += len(rows)
 
     def _add_unsorted(self, ids: list[str]) -> None:
         self._unsorted_ids.extend(ids)

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from pinyon.engine.memtable import Memtable
-from pinyon.engine.view import BlockView, View
+from pinyon.engine.runs import NO_RUNS, Runs
+from pinyon.engine.view import View
 from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Lsn
 
@@ -17,12 +18,16 @@ class Namespace:
         memtable: its records.
         declared: True if it was created explicitly; it then exists even when empty.
         filterable_fields: metadata fields that filters may use; None inherits the index's.
+        runs: postings of the memtable's sparse values, replaced as a whole.
+        is_building_runs: True while newer ones are on their way.
     """
 
     name: str
     memtable: Memtable
     declared: bool = False
     filterable_fields: tuple[str, ...] | None = None
+    runs: Runs = NO_RUNS
+    is_building_runs: bool = False
 
     @property
     def is_listed(self) -> bool:
@@ -31,7 +36,7 @@ class Namespace:
 
     def view(self, lsn: Lsn) -> View:
         """What a read at `lsn`, the newest applied one, sees. Called under the index's lock."""
-        return View(lsn, tuple(BlockView(block, block.row_count) for block in self.memtable.blocks.values()))
+        return View(lsn, self.memtable.block_views(), self.runs)
 
     def describe(self) -> NamespaceDescription:
         """The namespace's numbers now. Called under the index's lock."""

@@ -1,21 +1,26 @@
-"""A query over a view: score every row of every block, keep the best, score these exactly, sort.
+"""A query over a view: score its rows, keep the best, score these exactly, sort.
 
-Numbers are kept as "goodness" (see `pinyon.ann.exact`): larger is better for every metric.
+With a dense vector, every row is scored, and what sparse values add is known exactly by then. With only a sparse one,
+the rows that share an index with it are. Numbers are kept as "goodness" (see `pinyon.ann.exact`): larger is better for
+every metric.
 """
 
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.ann import exact
-from pinyon.ann.exact_sparse import sparse_dots
+from pinyon.ann.exact import Float64s
+from pinyon.ann.exact_sparse import is_member
 from pinyon.engine.block import Block
+from pinyon.engine.sparse_search import rows_with_all, sparse_dots
 from pinyon.engine.view import BlockView, View
 from pinyon.filter.ast import Filter
 from pinyon.filter.evaluate import evaluate
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Int64s, Mask, Match, SparseColumn, SparseVector
+from pinyon.model.record import Float32s, Int64s, Mask, Match, SparseVector, UInt32s
 
 _GATHER_SHARE = 8
 """Below one row in so many, scoring only the chosen rows is cheaper than scoring the block: copying rows costs about
@@ -27,6 +32,7 @@ class SearchPlan:
     """What to look for. At least one of `dense` and `sparse` is given; `dense` has the index's dimension.
 
     With only `sparse`, rows that share no index with it are not results. With both, a row's score is the sum.
+    Rows whose sparse vector lacks one of `required_indices` are not results.
     """
 
     metric: Metric
@@ -36,51 +42,128 @@ class SearchPlan:
     filter: Filter | None
     include_values: bool
     include_metadata: bool
+    required_indices: UInt32s | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _SparseHits:
+    """What the sparse values of a view say; all are rows of the memtable, ascending.
+
+    Attributes:
+        rows: those that share an index with the query.
+        dots: their exact dot products with it.
+        required: those that have all required indices; None where none is required.
+    """
+
+    rows: Int64s
+    dots: Float64s
+    required: Int64s | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Scored:
-    """Rows of one block that may be results: `rows`, approximate `goodness` and exact sparse part, each `(m,)`."""
+    """Rows of one block that may be results: `rows` and approximate `goodness`, both `(m,)`."""
 
-    block: Block
+    part: BlockView
     rows: Int64s
     goodness: Float32s
-    sparse_part: NDArray[np.float64]
 
 
 def search(view: View, plan: SearchPlan) -> list[Match]:
     """The best matches of the view, best first, ties by id; as many as `top_k` when that many rows qualify."""
-    scored = [part for part in (_score_block(view, part, plan) for part in view.blocks) if len(part.rows)]
-    if not scored:
-        return []
-    goodness = np.concatenate([part.goodness for part in scored])
-    chosen = exact.best_candidates(goodness, plan.top_k, _slack(scored, goodness, plan))
-    ends = np.cumsum([len(part.rows) for part in scored])
+    hits = _sparse_hits(view, plan)
+    candidates, goodness = (
+        _dense_candidates(view, hits, plan) if plan.dense is not None else _sparse_candidates(view, hits, plan)
+    )
+    return _sorted_matches(candidates, goodness, plan)
+
+
+def _sparse_hits(view: View, plan: SearchPlan) -> _SparseHits:
+    required = None
+    if plan.required_indices is not None and len(plan.required_indices):
+        required = rows_with_all(view, plan.required_indices)
+    if plan.sparse is None:
+        return _SparseHits(np.zeros(0, np.int64), np.zeros(0), required)
+    # Where more than life and score decides, how many rows can be left out is not known yet.
+    is_plain = plan.dense is None and plan.filter is None and required is None
+    return _SparseHits(*sparse_dots(view, plan.sparse, plan.top_k if is_plain else None), required)
+
+
+def _sparse_candidates(view: View, hits: _SparseHits, plan: SearchPlan) -> tuple[list[tuple[Block, int]], Float64s]:
+    """The best of the hits, with the exact goodness of each."""
+    qualified = np.zeros(len(hits.rows), np.bool_)
+    for part, mine in view.split(hits.rows):
+        qualified[mine] = _qualify(view, part, hits.rows[mine] - part.first_row, plan.filter)
+    if hits.required is not None:
+        qualified &= is_member(hits.rows, hits.required)
+    rows, dots = hits.rows[qualified], hits.dots[qualified]
+    chosen = exact.best_candidates(exact.to_float32(dots), plan.top_k, slack=0.0)
+    rows = rows[chosen]
+    candidates = [
+        (part.block, row) for part, mine in view.split(rows) for row in (rows[mine] - part.first_row).tolist()
+    ]
+    return candidates, dots[chosen]
+
+
+def _qualify(view: View, part: BlockView, rows: Int64s, condition: Filter | None) -> Mask | Literal[True]:
+    """Which of some rows of a block are alive and pass the filter."""
+    alive = part.block.alive_at(rows, view.lsn)
+    if condition is None:
+        return True if alive is None else alive
+    passed = evaluate(condition, part.block.columns.first_rows(part.row_count))[rows]
+    return passed if alive is None else passed & alive
+
+
+def _dense_candidates(view: View, hits: _SparseHits, plan: SearchPlan) -> tuple[list[tuple[Block, int]], Float64s]:
+    """Rows that may be the best of all blocks, with the exact goodness of each."""
+    scored = [each for each in (_score_block(view, part, hits, plan) for part in view.blocks) if len(each.rows)]
     candidates: list[tuple[Block, int]] = []
-    scores: list[NDArray[np.float64]] = []
-    for part, start, end in zip(scored, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-        mine = chosen[(chosen >= start) & (chosen < end)] - start
-        candidates += [(part.block, row) for row in part.rows[mine].tolist()]
-        scores.append(_exact_goodness(part, mine, plan))
-    return _sorted_matches(candidates, np.concatenate(scores), plan)
+    if not scored:
+        return candidates, np.zeros(0)
+    starts = [0, *accumulate(len(each.rows) for each in scored)]
+    goodness = np.concatenate([each.goodness for each in scored])
+    _add_dots(view, scored, starts, hits, goodness)
+    chosen = exact.best_candidates(goodness, plan.top_k, _slack(scored, goodness, plan))
+    exact_goodness: list[Float64s] = []
+    row_numbers: list[Int64s] = []
+    for each, (start, end) in zip(scored, pairwise(starts), strict=True):
+        rows = each.rows[chosen[(chosen >= start) & (chosen < end)] - start]
+        candidates += [(each.part.block, row) for row in rows.tolist()]
+        row_numbers.append(rows + each.part.first_row)
+        exact_goodness.append(_exact_goodness(each.part.block, rows, plan))
+    return candidates, np.concatenate(exact_goodness) + _dots_of(np.concatenate(row_numbers), hits)
 
 
-def _score_block(view: View, part: BlockView, plan: SearchPlan) -> _Scored:
-    block, row_count = part
-    mask = _mask(view, part, plan.filter)
-    sparse_part = np.zeros(row_count)
-    if plan.sparse is not None:
-        sparse_part, overlaps = sparse_dots(_sparse_column(block, row_count), plan.sparse)
-        if plan.dense is None:
-            mask = overlaps if mask is None else mask & overlaps
-    rows = np.arange(row_count) if mask is None else np.flatnonzero(mask)
-    sparse_part = sparse_part[rows] if mask is not None else sparse_part
-    if plan.dense is None:
-        return _Scored(block, rows, exact.to_float32(sparse_part), sparse_part)
-    goodness = _dense_goodness(block, row_count, rows, plan)
-    if plan.sparse is not None:
-        goodness = exact.to_float32(goodness + sparse_part)
-    return _Scored(block, rows, goodness, sparse_part)
+def _score_block(view: View, part: BlockView, hits: _SparseHits, plan: SearchPlan) -> _Scored:
+    mask = _mask(view, part, hits.required, plan.filter)
+    rows = np.arange(part.row_count) if mask is None else np.flatnonzero(mask)
+    return _Scored(part, rows, _dense_goodness(part.block, part.row_count, rows, plan))
+
+
+def _add_dots(view: View, scored: list[_Scored], starts: list[int], hits: _SparseHits, goodness: Float32s) -> None:
+    """Add what sparse values give to the goodness of all scored rows, which begin at `starts`, block by block."""
+    by_first_row = {each.part.first_row: (each.rows, start) for each, start in zip(scored, starts, strict=False)}
+    places, dots = [np.zeros(0, np.int64)], [np.zeros(0)]
+    for part, mine in view.split(hits.rows):
+        rows, start = by_first_row.get(part.first_row, (np.zeros(0, np.int64), 0))
+        if len(rows) == part.row_count:
+            places.append(hits.rows[mine] + (start - part.first_row))
+            dots.append(hits.dots[mine])
+        else:
+            touched = hits.rows[mine] - part.first_row
+            is_scored = is_member(touched, rows)
+            places.append(start + np.searchsorted(rows, touched[is_scored]))
+            dots.append(hits.dots[mine][is_scored])
+    at = np.concatenate(places)
+    goodness[at] = exact.to_float32(np.concatenate(dots) + goodness[at].astype(np.float64))
+
+
+def _dots_of(rows: Int64s, hits: _SparseHits) -> Float64s:
+    """The dot product of each of some rows of the memtable, 0 for those that share no index with the query."""
+    dots = np.zeros(len(rows))
+    is_hit = is_member(rows, hits.rows)
+    dots[is_hit] = hits.dots[np.searchsorted(hits.rows, rows[is_hit])]
+    return dots
 
 
 def _dense_goodness(block: Block, row_count: int, rows: Int64s, plan: SearchPlan) -> Float32s:
@@ -93,9 +176,15 @@ def _dense_goodness(block: Block, row_count: int, rows: Int64s, plan: SearchPlan
     return whole if len(rows) == row_count else whole[rows]
 
 
-def _mask(view: View, part: BlockView, condition: Filter | None) -> Mask | None:
-    """Rows that are alive and pass the filter; None for all."""
-    return view.alive(part) if condition is None else _matching(view, part, condition)
+def _mask(view: View, part: BlockView, required: Int64s | None, condition: Filter | None) -> Mask | None:
+    """Rows that are alive, have what is required and pass the filter; None for all."""
+    mask = view.alive(part) if condition is None else _matching(view, part, condition)
+    if required is None:
+        return mask
+    has_required = np.zeros(part.row_count, np.bool_)
+    start, end = np.searchsorted(required, (part.first_row, part.end))
+    has_required[required[start:end] - part.first_row] = True
+    return has_required if mask is None else has_required & mask
 
 
 def _matching(view: View, part: BlockView, condition: Filter) -> Mask:
@@ -114,24 +203,18 @@ def matching_rows(view: View, condition: Filter) -> list[tuple[Block, int]]:
 
 def _slack(scored: list[_Scored], goodness: Float32s, plan: SearchPlan) -> float:
     """How far an approximate goodness may be from the exact one, over all blocks."""
-    slack = float(np.abs(goodness).max()) * 2.0**-22
-    if plan.dense is not None:
-        squared_norm_max = max(float(part.block.squared_norms.data[part.rows].max()) for part in scored)
-        slack += exact.slack(squared_norm_max, plan.dense, plan.metric)
-    return slack
+    assert plan.dense is not None
+    squared_norm_max = max(float(each.part.block.squared_norms.data[each.rows].max()) for each in scored)
+    return float(np.abs(goodness).max()) * 2.0**-22 + exact.slack(squared_norm_max, plan.dense, plan.metric)
 
 
-def _exact_goodness(part: _Scored, chosen: Int64s, plan: SearchPlan) -> NDArray[np.float64]:
-    if plan.dense is None:
-        return part.sparse_part[chosen]
-    assert part.block.dense is not None
-    rows = part.rows[chosen]
-    return exact.exact_goodness(part.block.dense.data[rows], plan.dense, plan.metric) + part.sparse_part[chosen]
+def _exact_goodness(block: Block, rows: Int64s, plan: SearchPlan) -> Float64s:
+    assert plan.dense is not None
+    assert block.dense is not None
+    return exact.exact_goodness(block.dense.data[rows], plan.dense, plan.metric)
 
 
-def _sorted_matches(
-    candidates: list[tuple[Block, int]], goodness: NDArray[np.float64], plan: SearchPlan
-) -> list[Match]:
+def _sorted_matches(candidates: list[tuple[Block, int]], goodness: Float64s, plan: SearchPlan) -> list[Match]:
     """The `top_k` best as results. Scores are compared as the float32 that the caller sees."""
     shown = exact.to_float32(goodness)
     ids = [block.ids[row] for block, row in candidates]
@@ -150,7 +233,3 @@ def _match(place: tuple[Block, int], score: float, plan: SearchPlan) -> Match:
     sparse = block.sparse(row) if plan.include_values else None
     metadata = block.metadata.row(row) if plan.include_metadata else b""
     return Match(block.ids[row], score, dense, sparse, metadata)
-
-
-def _sparse_column(block: Block, row_count: int) -> SparseColumn:
-    return SparseColumn(block.sparse_offsets.data[: row_count + 1], block.sparse_indices.data, block.sparse_values.data)

@@ -48,9 +48,26 @@ def take_rows(batch: RecordBatch, rows: Int64s) -> RecordBatch:
     )
 
 
-def _take_sparse(column: SparseColumn, rows: Int64s) -> SparseColumn | None:
+def take_sparse_rows(column: SparseColumn, rows: Int64s) -> SparseColumn:
+    """Some rows of a column, `(m,)`, in that order, copied."""
     offsets, places = _ragged(column.offsets, rows)
-    return SparseColumn(offsets, column.indices[places], column.values[places]) if len(places) else None
+    return SparseColumn(offsets, column.indices[places], column.values[places])
+
+
+def concatenate_sparse(columns: Sequence[SparseColumn]) -> SparseColumn:
+    """The rows of all columns, at least one, one after another."""
+    lengths = np.concatenate([np.diff(column.offsets) for column in columns])
+    parts = [slice(column.offsets[0], column.offsets[-1]) for column in columns]
+    return SparseColumn(
+        np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))),
+        np.concatenate([column.indices[part] for column, part in zip(columns, parts, strict=True)]),
+        np.concatenate([column.values[part] for column, part in zip(columns, parts, strict=True)]),
+    )
+
+
+def _take_sparse(column: SparseColumn, rows: Int64s) -> SparseColumn | None:
+    taken = take_sparse_rows(column, rows)
+    return taken if len(taken.indices) else None
 
 
 def _take_bytes(column: BytesColumn, rows: Int64s) -> BytesColumn | None:

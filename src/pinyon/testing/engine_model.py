@@ -167,7 +167,15 @@ def shown(record: PlainRecord, plan: SearchPlan) -> PlainRecord:
     return record if plan.include_metadata else replace(record, metadata={})
 
 
+def sparse_frequencies(records: Mapping[str, PlainRecord], indices: Iterable[int]) -> tuple[int, list[int]]:
+    """The number of records, and of those that have each index."""
+    return len(records), [sum(index in record.sparse for record in records.values()) for index in indices]
+
+
 def _is_candidate(record: PlainRecord, plan: SearchPlan) -> bool:
+    required = () if plan.required_indices is None else plan.required_indices.tolist()
+    if any(index not in record.sparse for index in required):
+        return False
     if plan.dense is not None:
         return True
     return plan.sparse is not None and any(index in record.sparse for index in plan.sparse.indices.tolist())

@@ -2,10 +2,11 @@
 
 import msgspec
 import pytest
+from crc32c import crc32c
 
 from pinyon.engine.catalog import CATALOG_PATH, Catalog
 from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError, UnavailableError
-from pinyon.model.index import Deployment, IndexDefinition
+from pinyon.model.index import Deployment, Embed, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.storage.memory import MemoryStorage
 
@@ -64,6 +65,44 @@ def test_definitions_survive_a_restart_in_the_order_of_their_creation() -> None:
     for seen in (catalog, Catalog(storage)):
         assert seen.definitions() == [dense("b", dimension=7), sparse("a")]
         assert seen.get("a") == sparse("a")
+
+
+def with_text(name: str, served_by: str) -> IndexDefinition:
+    embed = Embed(
+        model="llama-text-embed-v2",
+        text_field="böðy",
+        read_parameters={"input_type": "query", "dimension": 384, "return_tokens": False, "weight": 1.0},
+        write_parameters={},
+        fingerprint="sha256:0123",
+        served_by=served_by,
+    )
+    return msgspec.structs.replace(dense(name), embed=embed)
+
+
+def test_how_text_is_embedded_survives_a_restart() -> None:
+    storage = MemoryStorage()
+    for name, served_by in (("a", ""), ("b", "all-MiniLM-L6-v2")):
+        Catalog(storage).add(with_text(name, served_by))
+    definitions = Catalog(storage).definitions()
+    assert definitions == [with_text("a", ""), with_text("b", "all-MiniLM-L6-v2")]
+    assert definitions[0].embed is not None
+    assert [type(value) for value in definitions[0].embed.read_parameters.values()] == [str, int, bool, float]
+
+
+def test_a_catalog_from_before_there_were_texts_opens() -> None:
+    """The bytes that were written then. An index without text is still written like this."""
+    indexes = (
+        b'[{"name":"a","index_id":"id-of-a","vector_type":"dense","dimension":3,"metric":"euclidean","port":5081,'
+        b'"deployment":{"kind":"serverless","options":{"cloud":"aws","region":"us-east-1"}},"deletion_protection":true,'
+        b'"tags":{"team":"search"},"filterable_fields":["genre"],"created_at_s":1.5}]'
+    )
+    content = b'{"format_version":1,"crc32c":%d,"indexes":%s}' % (crc32c(indexes), indexes)
+    storage = MemoryStorage()
+    storage.replace(CATALOG_PATH, content)
+    catalog = Catalog(storage)
+    assert catalog.definitions() == [dense("a")]
+    catalog.change(dense("a"))
+    assert bytes(storage.read(CATALOG_PATH)) == content
 
 
 def test_a_removed_index_is_gone_after_a_restart() -> None:

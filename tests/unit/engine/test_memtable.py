@@ -130,6 +130,19 @@ def test_a_block_that_is_not_full_is_given_back_when_many_of_its_rows_are_dead(m
     assert table.found == seen(table.view()) == {"c": 1, "d": 2, "e": 2, "f": 2}
 
 
+def test_the_tally_counts_rows_that_move_as_dead_and_as_written() -> None:
+    memtable = Memtable(1)
+    memtable.upsert(batch({id_: PlainRecord((1.0,), {1: 1.0, 2: 2.0}) for id_ in "abcd"}), 1)
+    assert memtable.tally == (8, 0)
+    memtable.delete(["a", "b"], 2)
+    assert memtable.tally == (8, 2)
+    memtable.delete(["c"], 3)
+    assert 0 not in memtable.blocks
+    assert memtable.tally == (10, 4)
+    memtable.upsert(batch({"d": PlainRecord((1.0,)), "e": PlainRecord((1.0,))}), 4)
+    assert memtable.tally == (10, 5)
+
+
 def test_rows_that_move_may_tip_no_block_and_fill_several() -> None:
     table = Table()
     table.upsert("abcdefghijkl", 1)

@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 
-from pinyon.model.batches import batch_of_records, bytes_column, offsets_of, sparse_column, take_rows
-from pinyon.model.record import Record, SparseVector
+from pinyon.model.batches import (
+    batch_of_records,
+    bytes_column,
+    concatenate_sparse,
+    offsets_of,
+    sparse_column,
+    take_rows,
+    take_sparse_rows,
+)
+from pinyon.model.record import Record, SparseColumn, SparseVector
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record, plain_records
 
 RECORDS = {
@@ -67,6 +75,16 @@ def test_rows_of_columns_come_back() -> None:
     vectors = sparse_column([None, vector, None])
     assert vectors is not None
     assert [vectors[row].indices.tolist() for row in range(len(vectors))] == [[], [5, 1], []]
+
+
+def test_sparse_columns_are_joined_and_taken_apart() -> None:
+    column = batch(RECORDS).sparse
+    assert column is not None
+    part = SparseColumn(column.offsets[1:], column.indices, column.values)
+    joined = concatenate_sparse([part, take_sparse_rows(column, np.array([2, 0])), column])
+    vectors = [dict(zip(joined[row].indices.tolist(), joined[row].values.tolist(), strict=True)) for row in range(7)]
+    a, b, c = (record.sparse for record in RECORDS.values())
+    assert vectors == [b, c, c, a, a, b, c]
 
 
 def test_offsets() -> None:
