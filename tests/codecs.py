@@ -6,9 +6,12 @@ from typing import Any
 
 from pinyon.engine.database import Database
 from pinyon.errors import PinyonError
-from pinyon.model.index import Deployment, IndexDefinition
+from pinyon.inference.registry import Registry
+from pinyon.model.index import Deployment, Embed, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.service.data_plane import DataPlane
+from pinyon.service.inference import Inference
+from pinyon.service.records import Records
 from pinyon.storage.memory import MemoryStorage
 from pinyon.wire.error_bodies import error_response
 from pinyon.wire.grpc.framing import frame
@@ -24,6 +27,7 @@ def data_plane(
     metric: Metric = Metric.COSINE,
     *,
     filterable_fields: tuple[str, ...] | None = None,
+    embed: Embed | None = None,
     **options: Any,
 ) -> DataPlane:
     """The data plane of an empty index in memory; `dimension` None makes it sparse."""
@@ -35,6 +39,7 @@ def data_plane(
         metric=Metric.DOTPRODUCT if dimension is None else metric,
         deployment=Deployment(kind="serverless"),
         filterable_fields=filterable_fields,
+        embed=embed,
     )
     database = Database(MemoryStorage(), new_salt=lambda: bytes(16), log_file_bytes_max=2**30)
     return DataPlane(database.create(definition), **options)
@@ -60,8 +65,8 @@ class Answer:
 class Rest:
     """Speaks REST to a data plane; errors become the bodies that a client sees."""
 
-    def __init__(self, plane: DataPlane, version: str | None = "2025-10") -> None:
-        self._routes = DataPlaneRoutes(plane)
+    def __init__(self, plane: DataPlane, version: str | None = "2025-10", models: Registry | None = None) -> None:
+        self._routes = DataPlaneRoutes(plane, Records(plane, Inference(models or Registry([]))))
         self._headers = {} if version is None else {"x-pinecone-api-version": version}
 
     def send(self, method: str, target: str, body: Any = None) -> Answer:

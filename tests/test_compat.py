@@ -46,11 +46,11 @@ def outcome(handle: Callable[[Request], Response], method: str, path: str) -> st
 
 
 def control_plane() -> Callable[[Request], Response]:
-    return ControlPlaneRoutes(MagicMock(), MagicMock()).handle
+    return ControlPlaneRoutes(MagicMock(), MagicMock(), MagicMock()).handle
 
 
 def data_plane() -> Callable[[Request], Response]:
-    return DataPlaneRoutes(MagicMock()).handle
+    return DataPlaneRoutes(MagicMock(), MagicMock()).handle
 
 
 PLANES: Final[dict[str, Any]] = {"Control plane": control_plane, "Data plane": data_plane}
@@ -82,6 +82,6 @@ def test_every_version_of_the_api_is_named():
 def test_every_tested_client_is_named():
     clients = REPOSITORY / "tests" / "conformance" / "clients"
     versions = {path.name.partition("-")[2].removesuffix(".txt") for path in clients.glob("python-*.txt")}
-    versions |= {path.name.partition("-")[2] for path in clients.glob("npm-*")}
+    versions |= {path.name.partition("-")[2] for path in clients.glob("npm-[0-9]*")}
     assert versions
     assert [version for version in versions if version not in PAGE] == []

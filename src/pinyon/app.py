@@ -13,15 +13,20 @@ import msgspec
 import threadpoolctl
 
 from pinyon.clock import Clock, RandomIds, SystemClock
+from pinyon.engine.background import Background
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.errors import UnavailableError
+from pinyon.inference.backends import Backends, ModelOptions
+from pinyon.inference.worker import WorkerLimits
 from pinyon.model.index import IndexDefinition
 from pinyon.service.admission import Admission
 from pinyon.service.auth import Authenticator
 from pinyon.service.control_plane import ControlPlane
 from pinyon.service.data_plane import DataPlane
-from pinyon.settings import ServerSettings, Settings
+from pinyon.service.inference import Inference
+from pinyon.service.records import Records
+from pinyon.settings import ModelSettings, ServerSettings, Settings
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.lock import lock_directory
 from pinyon.telemetry import configure, log_event
@@ -37,6 +42,16 @@ from pinyon.wire.workers import Workers
 _CONTROL_THREADS = 4
 """Threads of the control plane, of its own: deleting an index waits for the requests to it."""
 
+_LEAVE_TIMEOUT_S = 1.0
+"""How long the deletion of an index waits for the requests to it, so that its port is free at once where it can be."""
+
+_MODEL_THREADS = 128
+"""Threads of requests that take a model, which they wait for nearly all the time. More than may wait for one model (see
+`WorkerLimits`), so that one that hangs leaves room for the others."""
+
+_MODEL_REQUESTS_WAITING_MAX = 64
+"""How many such requests may wait for one of these threads; more are told to come again."""
+
 _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
 a group commit gathers at most so many writes."""
@@ -50,13 +65,17 @@ class ServedIndexes:
     Called from worker threads; ports are opened and closed on the event loop.
     """
 
-    def __init__(self, database: Database, gate: Gate, settings: Settings, options: ListenOptions) -> None:
-        """Serve what is in `database`, once `start` was called."""
+    def __init__(
+        self, database: Database, inference: Inference, gate: Gate, settings: Settings, options: ListenOptions
+    ) -> None:
+        """Serve what is in `database`, with the models of `inference`, once `start` was called."""
         self._database = database
+        self._inference = inference
         self._gate = gate
         self._settings = settings
         self._options = options
         self._listeners: dict[str, Listener] = {}
+        self._leaving: set[Listener] = set()
         self._loop = asyncio.get_running_loop()
 
     async def start(self) -> None:
@@ -70,7 +89,7 @@ class ServedIndexes:
 
     async def stop(self) -> None:
         """Close all ports, finishing the requests in flight."""
-        await asyncio.gather(*(listener.stop() for listener in self._listeners.values()))
+        await asyncio.gather(*(listener.stop() for listener in (*self._listeners.values(), *self._leaving)))
 
     def definitions(self) -> list[IndexDefinition]:
         """All indexes, oldest first."""
@@ -104,16 +123,26 @@ class ServedIndexes:
         self._database.change(definition)
 
     def delete(self, name: str) -> None:
-        """Delete an index, then close its port."""
+        """Delete an index, then close its port.
+
+        Requests to it that are still under way, waiting for a model perhaps, find it closed; nobody waits for them.
+        """
         definition = self._database.get(name)
         self._database.delete(name)
-        listener = self._listeners.pop(definition.index_id)
-        asyncio.run_coroutine_threadsafe(listener.stop(), self._loop).result()
+        leaving = self._leave(self._listeners.pop(definition.index_id))
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(leaving, self._loop).result(_LEAVE_TIMEOUT_S)
         log_event(log, logging.INFO, "deleted index", index=name, port=definition.port)
+
+    async def _leave(self, listener: Listener) -> None:
+        self._leaving.add(listener)
+        await listener.stop()
+        self._leaving.discard(listener)
 
     async def _serve(self, index: Index, sockets: list[socket.socket]) -> None:
         data_plane = DataPlane(index, upsert_bytes_max=self._settings.limits.upsert_bytes_max)
-        application = Application(self._gate, DataPlaneRoutes(data_plane), GrpcRoutes(data_plane))
+        routes = DataPlaneRoutes(data_plane, Records(data_plane, self._inference))
+        application = Application(self._gate, routes, GrpcRoutes(data_plane))
         listener = Listener(application, sockets, self._options)
         try:
             await listener.start()
@@ -145,27 +174,42 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     options = ListenOptions(settings.server.host, _tls_files(settings.server, root), settings.server.stop_timeout_s)
+    backends = Backends(_model_options(settings.models), SystemClock())
     control_sockets = bind(settings.server.host, settings.server.port)
-    database = Database(
-        storage, new_salt=lambda: bytes.fromhex(RandomIds().new_id()), log_file_bytes_max=settings.log.file_bytes_max
-    )
-    with contextlib.closing(database):
-        async with Workers(_WORKER_THREADS) as workers, Workers(_CONTROL_THREADS) as control_workers:
-            gate = _gate(settings, workers)
-            indexes = ServedIndexes(database, gate, settings, options)
-            await indexes.start()
-            control_plane = ControlPlane(indexes, gate.clock, gate.ids)
-            routes = ControlPlaneRoutes(control_plane, lambda definition: advertised(settings.server, definition.port))
-            control_gate = dataclasses.replace(gate, workers=control_workers)
-            control = Listener(Application(control_gate, routes), control_sockets, options)
-            await control.start()
-            _announce(settings.server, options, len(database.definitions()))
-            with _hints(settings.server, indexes, gate.clock):
-                await stopping.wait()
-            log_event(log, logging.INFO, "stopping")
-            # The control plane first: no index may be created while the others are being stopped.
-            await control.stop()
-            await indexes.stop()
+    async with contextlib.AsyncExitStack() as stack:
+        background = stack.enter_context(contextlib.closing(Background()))
+        database = Database(
+            storage,
+            new_salt=lambda: bytes.fromhex(RandomIds().new_id()),
+            log_file_bytes_max=settings.log.file_bytes_max,
+            run_later=background.submit,
+        )
+        stack.enter_context(contextlib.closing(database))
+        workers = await stack.enter_async_context(Workers(_WORKER_THREADS))
+        control_workers = await stack.enter_async_context(Workers(_CONTROL_THREADS, name="control"))
+        model_workers = await stack.enter_async_context(
+            Workers(_MODEL_THREADS, name="text", waiting_max=_MODEL_REQUESTS_WAITING_MAX)
+        )
+        # Closed before the threads that wait for models are waited for.
+        stack.enter_context(contextlib.closing(backends))
+        gate = _gate(settings, workers, model_workers)
+        inference = Inference(backends.registry)
+        indexes = ServedIndexes(database, inference, gate, settings, options)
+        await indexes.start()
+        control_plane = ControlPlane(indexes, backends.registry, gate.clock, gate.ids)
+        routes = ControlPlaneRoutes(
+            control_plane, lambda definition: advertised(settings.server, definition.port), inference
+        )
+        control_gate = dataclasses.replace(gate, workers=control_workers)
+        control = Listener(Application(control_gate, routes), control_sockets, options)
+        await control.start()
+        _announce(settings.server, options, len(database.definitions()))
+        with _hints(settings.server, indexes, gate.clock):
+            await stopping.wait()
+        log_event(log, logging.INFO, "stopping")
+        # The control plane first: no index may be created while the others are being stopped.
+        await control.stop()
+        await indexes.stop()
     log_event(log, logging.INFO, "stopped")
 
 
@@ -178,13 +222,25 @@ def advertised(server: ServerSettings, port: int) -> str:
     return host if server.tls else f"http://{host}"
 
 
-def _gate(settings: Settings, workers: Workers) -> Gate:
+def _gate(settings: Settings, workers: Workers, model_workers: Workers) -> Gate:
     admission = Admission(
         requests_max=settings.limits.requests_in_flight_max,
         bytes_max=settings.limits.bytes_in_flight_max,
         request_bytes_max=settings.limits.request_bytes_max,
     )
-    return Gate(Authenticator(settings.server.api_keys), admission, workers, SystemClock(), RandomIds())
+    authenticator = Authenticator(settings.server.api_keys)
+    return Gate(authenticator, admission, workers, model_workers, SystemClock(), RandomIds())
+
+
+def _model_options(models: ModelSettings) -> ModelOptions:
+    return ModelOptions(
+        stand_ins=models.stand_ins,
+        backends=models.backends,
+        api_key=models.api_key,
+        cache_dir=models.cache_dir,
+        threads=models.threads,
+        limits=WorkerLimits(pieces_max=models.texts_waiting_max, timeout_s=models.timeout_s),
+    )
 
 
 def _hints(server: ServerSettings, indexes: ServedIndexes, clock: Clock) -> contextlib.AbstractContextManager[None]:

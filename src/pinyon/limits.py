@@ -9,6 +9,9 @@ from typing import Final
 RECORDS_PER_UPSERT_MAX: Final = 1000
 """Records in one upsert request [seed]."""
 
+TEXT_RECORDS_PER_UPSERT_MAX: Final = 96
+"""Records of text in one upsert request [docs]."""
+
 UPSERT_BYTES_MAX: Final = 2 * 1024 * 1024
 """Decoded size of one upsert request: `4 * dimension + metadata bytes` summed over its records.
 
@@ -65,6 +68,10 @@ METADATA_SCHEMA_FIELDS_MAX: Final = 50
 
 NAMESPACES_PER_INDEX_MAX: Final = 100_000
 """Namespaces of one index [docs, paid plans]."""
+
+TEXT_LENGTH_MAX: Final = 1024 * 1024
+"""Characters of one text to embed, to rank or to search for. Pinecone names no number; models read some hundred words
+of a text, and this bounds the memory that splitting it takes."""
 
 MESSAGE_BYTES_MAX: Final = 128 * 1024 * 1024
 """One request body or gRPC message; what the official Python clients allow both ways."""

@@ -106,6 +106,44 @@ class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = FILE_BYTES_MAX
 
 
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The models that embed and rerank texts."""
+
+    stand_ins: Annotated[
+        bool,
+        Meta(
+            description="Serve Pinecone's models that have no backend by offline ones, said to be stand-ins: "
+            "all-MiniLM-L6-v2, BM25, MaxSim."
+        ),
+    ] = False
+    backends: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="What serves a model, NAME=BACKEND: fastembed, fastembed:FOLDER, openai:MODEL@URL, "
+            "cohere:MODEL@URL, minilm, bm25 or maxsim."
+        ),
+    ] = ()
+    api_key: Annotated[
+        Annotated[str, Meta(pattern=_API_KEY_PATTERN)] | None,
+        Meta(description="Key for the servers behind openai and cohere backends."),
+    ] = None
+    cache_dir: Annotated[
+        str | None, Meta(description="Folder where fastembed keeps the weights that it fetches; its own by default.")
+    ] = None
+    threads: Annotated[int, Meta(ge=0, description="Threads of one model; 0 for half of the processors.")] = 0
+    texts_waiting_max: Annotated[
+        int, Meta(ge=1, description="Texts that may wait for one model; who has more is told to come again.")
+    ] = 2048
+    timeout_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="How long a request may wait for a model, its loading included; less than the 30 s that newer "
+            "clients wait.",
+        ),
+    ] = 25.0
+
+
 class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True):
     """What the server tells about itself on standard error."""
 
@@ -120,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
     log: LogSettings = LogSettings()
+    models: ModelSettings = ModelSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 
@@ -159,6 +198,11 @@ class Option:
     def is_list(self) -> bool:
         """True for an option that may be given several times."""
         return isinstance(self.default, tuple)
+
+    @property
+    def is_secret(self) -> bool:
+        """True for an option whose values are not for a screen."""
+        return "api_key" in self.name
 
     @property
     def default_text(self) -> str:
@@ -283,7 +327,7 @@ def _convert(option: Option, given: _Given) -> object:
     try:
         return msgspec.convert(value, option.type, strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
-        shown = "" if option.is_list else f", got {value!r}"  # A list holds keys, and keys are not for a screen.
+        shown = "" if option.is_secret else f", got {value!r}"
         raise InvalidArgumentError(f"{given.source}: {error}{shown}") from error
 
 

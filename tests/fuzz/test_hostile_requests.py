@@ -18,13 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinyon.errors import PinyonError
+from pinyon.inference.registry import Registry
 from pinyon.model.metric import Metric
+from pinyon.service.inference import Inference
+from pinyon.service.records import Records
 from pinyon.wire.grpc.framing import frame
 from pinyon.wire.grpc.servicer import GrpcRoutes
 from pinyon.wire.http import Request
 from pinyon.wire.rest.data_plane import DataPlaneRoutes
 from pinyon.wire.status import status_of
 from tests.codecs import data_plane
+from tests.fuzz.hostile import JSON, NUMBERS, TEXTS, mutated
 from tests.grpc_stubs import messages
 from tests.server_process import ServerProcess
 
@@ -49,34 +53,6 @@ GOOD_BODIES: Final = {
     "/vectors/update": b'{"id":"a","values":[1,2],"setMetadata":{"k":null}}',
     "/vectors/delete": b'{"ids":["a","b"],"namespace":"n"}',
 }
-KEYS: Final = [
-    "id",
-    "values",
-    "metadata",
-    "sparseValues",
-    "indices",
-    "$and",
-    "$or",
-    "$in",
-    "$eq",
-    "$gt",
-    "$exists",
-    "fields",
-    "a",
-]
-
-NUMBERS: Final = st.one_of(
-    st.sampled_from([0, -1, 1, 0.5, 1e308, -1e308, 5e-324, 2**63, 2**64 - 1, -(2**63), 2**32, 10_001]),
-    st.integers(-3, 3),
-)
-TEXTS: Final = st.one_of(
-    st.text(max_size=5), st.sampled_from(["", "1", "1e999", "nan", "x" * 600, "\0", "__default__"])
-)
-JSON: Final[st.SearchStrategy[Any]] = st.recursive(
-    st.none() | st.booleans() | NUMBERS | TEXTS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | TEXTS, inner, max_size=3),
-    max_leaves=6,
-)
 
 
 class Target:
@@ -84,7 +60,7 @@ class Target:
 
     def __init__(self, dimension: int | None) -> None:
         self.plane = data_plane(dimension, Metric.DOTPRODUCT)
-        self._rest = DataPlaneRoutes(self.plane)
+        self._rest = DataPlaneRoutes(self.plane, Records(self.plane, Inference(Registry([]))))
         self._grpc = GrpcRoutes(self.plane)
         record: dict[str, Any] = {"id": "kept", "sparseValues": {"indices": [1], "values": [1]}}
         body = {"vectors": [record | ({"values": [1, 2]} if dimension else {})]}
@@ -147,17 +123,6 @@ def test_upserts_of_any_records(data):
     )
     body = {"vectors": data.draw(st.lists(st.one_of(record, good, values), max_size=3))}
     target.rest("POST", "/vectors/upsert", json.dumps(body).encode())
-
-
-def mutated(good: bytes) -> st.SearchStrategy[bytes]:
-    """The bytes with some cut out, doubled, or replaced."""
-    positions = st.integers(0, len(good))
-    piece = st.one_of(
-        st.binary(max_size=3), st.sampled_from([b"[", b"{", b"]", b'"', b"null", b"-", b"1e999", b"\\ud800", b"\xff"])
-    )
-    return st.builds(
-        lambda start, end, new: good[: min(start, end)] + new + good[max(start, end) :], positions, positions, piece
-    )
 
 
 @settings(max_examples=400)
@@ -293,7 +258,8 @@ class Wire:
         received = b""
         with self.connect() as connection, suppress(ConnectionError):
             connection.sendall(sent)
-            connection.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # "not connected", which is no ConnectionError: the server has hung up already
+                connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65536):
                 received += part
         return received

@@ -18,6 +18,26 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     options: dict[str, Any] = {}
 
 
+class Embed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How an index turns text into its vectors.
+
+    Attributes:
+        model: the name that requests use.
+        text_field: the field of a record that holds the text.
+        read_parameters: of the model for queries, complete: those that the caller left out have their defaults.
+        write_parameters: of the model for records, likewise.
+        fingerprint: of what served the model when it was chosen. Vectors of another must not be mixed with these.
+        served_by: what stood in for the named model then, as told to people; "" for the model itself.
+    """
+
+    model: str
+    text_field: str
+    read_parameters: dict[str, str | int | float | bool]
+    write_parameters: dict[str, str | int | float | bool]
+    fingerprint: str
+    served_by: str = ""
+
+
 class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One index, independent of the API version that created or shows it.
 
@@ -33,6 +53,7 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
         tags: the caller's own labels.
         filterable_fields: metadata fields that filters may use; None means all.
         created_at_s: seconds since the epoch.
+        embed: how it turns text into vectors; None where records always bring their own.
     """
 
     name: str
@@ -46,3 +67,4 @@ class IndexDefinition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     tags: dict[str, str] = {}
     filterable_fields: tuple[str, ...] | None = None
     created_at_s: float = 0.0
+    embed: Embed | None = None

@@ -4,6 +4,7 @@ What must hold:
 
 - Changes happen one at a time; reads do not wait for them.
 - A request is checked whole before anything changes.
+- No change waits for a model of another one: models are loaded before the changes take turns.
 - An index is ready when `create` returns, and gone when `delete` returns.
 """
 
@@ -13,9 +14,11 @@ from typing import Protocol
 import msgspec
 
 from pinyon.clock import Clock, IdSource
-from pinyon.errors import AlreadyExistsError, PermissionDeniedError
-from pinyon.model.index import IndexDefinition
-from pinyon.service.index_requests import ConfigureIndex, CreateIndex
+from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, PermissionDeniedError
+from pinyon.inference.info import ModelInfo
+from pinyon.model.index import Embed, IndexDefinition
+from pinyon.service.embed_rules import changed_embed, check_same, check_vectors_fit, new_embed, with_vectors_of
+from pinyon.service.index_requests import ConfigureIndex, CreateIndex, EmbedRequest
 from pinyon.service.index_rules import (
     check_filterable_fields,
     check_name,
@@ -70,12 +73,48 @@ class Indexes(Protocol):
         ...
 
 
+class EmbeddingModel(Protocol):
+    """A model that embeds text.
+
+    Any of these may wait for the model to be loaded, and raise UnavailableError where it cannot be.
+    """
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is told about it, with its vector type, dimensions and metrics."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What its vectors depend on."""
+        ...
+
+    @property
+    def served_by(self) -> str:
+        """What stands in for the model of that name, as told to people; "" for the model itself."""
+        ...
+
+
+class Models(Protocol):
+    """The models that this server serves."""
+
+    def embedder(self, name: str) -> EmbeddingModel:
+        """A model that embeds text.
+
+        Raises:
+            NotFoundError: no model of that name is served; the message says what to do.
+            InvalidArgumentError: it does not embed.
+        """
+        ...
+
+
 class ControlPlane:
     """Answers the requests of the control plane. Any thread may call any method."""
 
-    def __init__(self, indexes: Indexes, clock: Clock, ids: IdSource) -> None:
-        """Serve the given indexes; `ids` names them, `clock` dates them."""
+    def __init__(self, indexes: Indexes, models: Models, clock: Clock, ids: IdSource) -> None:
+        """Serve the given indexes; `models` embed their texts, `ids` names them, `clock` dates them."""
         self._indexes = indexes
+        self._models = models
         self._clock = clock
         self._ids = ids
         self._changing = threading.Lock()
@@ -96,9 +135,11 @@ class ControlPlane:
         """Create an index, ready at once.
 
         Raises:
-            InvalidArgumentError: the request breaks a rule of `pinyon.service.index_rules`.
+            InvalidArgumentError: the request breaks a rule of `pinyon.service.index_rules` or
+                `pinyon.service.embed_rules`, or no model of the name that it gives is served.
             NotFoundError: Pinecone has no such cloud or region.
             AlreadyExistsError: the name is taken.
+            UnavailableError: the model cannot be loaded.
         """
         definition = self._planned(request)
         with self._changing:
@@ -110,13 +151,18 @@ class ControlPlane:
         """Change what may change of an index, and return what it is then.
 
         Raises:
-            InvalidArgumentError: the request breaks a rule of `pinyon.service.index_rules`.
+            InvalidArgumentError: as `create_index` does.
             NotFoundError: no index has that name.
+            UnavailableError: the model cannot be loaded.
         """
-        with self._changing:
-            definition = _configured(self._indexes.get(name), request)
-            self._indexes.change(definition)
-            return definition
+        while True:
+            before = self._indexes.get(name)
+            after = self._configured(before, request)
+            with self._changing:
+                if self._indexes.get(name) == before:
+                    self._indexes.change(after)
+                    return after
+            # Something else changed it meanwhile, so what was checked is not what it is: once more.
 
     def delete_index(self, name: str) -> None:
         """Delete an index and all its records.
@@ -136,27 +182,63 @@ class ControlPlane:
         """The index that a request asks for, if it keeps the rules."""
         name = request.name if request.name is not None else f"index-{self._ids.new_id()[-12:]}"
         check_name(name)
-        check_vectors(request)
         check_filterable_fields(request.filterable_fields)
+        deployment = complete_deployment(request.deployment)
+        tags = merged_tags({}, request.tags)
+        request, embed = self._with_model(request)
+        check_vectors(request)
         return IndexDefinition(
             name=name,
             index_id=self._ids.new_id(),
             vector_type=request.vector_type,
             dimension=request.dimension,
             metric=request.metric or default_metric(request.vector_type),
-            deployment=complete_deployment(request.deployment),
+            deployment=deployment,
             deletion_protection=request.deletion_protection,
-            tags=merged_tags({}, request.tags),
+            tags=tags,
             filterable_fields=request.filterable_fields,
             created_at_s=self._clock.now_s(),
+            embed=embed,
         )
 
+    def _with_model(self, request: CreateIndex) -> tuple[CreateIndex, Embed | None]:
+        """The request with the vectors of its model, if it names one, and how the index then embeds text."""
+        if request.embed is None:
+            return request, None
+        model = self._model(request.embed.model)
+        completed = with_vectors_of(model.info, request)
+        return completed, _served(new_embed(model.info, request.embed, completed.dimension), model)
 
-def _configured(definition: IndexDefinition, request: ConfigureIndex) -> IndexDefinition:
-    protection = request.deletion_protection
-    return msgspec.structs.replace(
-        definition,
-        deployment=configured_deployment(definition.deployment, request),
-        deletion_protection=definition.deletion_protection if protection is None else protection,
-        tags=merged_tags(definition.tags, request.tags or {}),
-    )
+    def _configured(self, definition: IndexDefinition, request: ConfigureIndex) -> IndexDefinition:
+        protection = request.deletion_protection
+        return msgspec.structs.replace(
+            definition,
+            deployment=configured_deployment(definition.deployment, request),
+            deletion_protection=definition.deletion_protection if protection is None else protection,
+            tags=merged_tags(definition.tags, request.tags or {}),
+            embed=self._configured_embed(definition, request.embed),
+        )
+
+    def _configured_embed(self, definition: IndexDefinition, request: EmbedRequest | None) -> Embed | None:
+        if request is None:
+            return definition.embed
+        check_same(definition.embed, request)
+        if definition.embed is not None:
+            info = self._model(definition.embed.model).info
+            return changed_embed(info, definition.embed, request, definition.dimension)
+        model = self._model(request.model)
+        check_vectors_fit(model.info, definition)
+        return _served(new_embed(model.info, request, definition.dimension), model)
+
+    def _model(self, name: str | None) -> EmbeddingModel:
+        if name is None:
+            raise InvalidArgumentError("model is required for an index to embed text")
+        try:
+            return self._models.embedder(name)
+        except NotFoundError as error:  # Pinecone answers 400 here: what is not found is not what the path names.
+            raise InvalidArgumentError(error.message) from error
+
+
+def _served(embed: Embed, model: EmbeddingModel) -> Embed:
+    """What an index keeps about the model that embeds its texts, which is loaded for that."""
+    return msgspec.structs.replace(embed, fingerprint=model.fingerprint, served_by=model.served_by)

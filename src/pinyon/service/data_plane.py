@@ -12,6 +12,7 @@ from pinyon.engine import operations
 from pinyon.engine.index import Index
 from pinyon.engine.operations import Operation
 from pinyon.engine.search import SearchPlan
+from pinyon.engine.view import View
 from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
@@ -19,7 +20,7 @@ from pinyon.model.batches import bytes_column, sparse_column
 from pinyon.model.index import IndexDefinition
 from pinyon.model.metric import Metric
 from pinyon.model.namespace import NamespaceDescription
-from pinyon.model.record import RecordBatch
+from pinyon.model.record import Lsn, RecordBatch, SparseVector, UInt32s
 from pinyon.protobuf.struct import encode_metadata
 from pinyon.service import validation
 from pinyon.service.index_rules import check_filterable_fields
@@ -78,8 +79,18 @@ class DataPlane:
         namespace = namespace_name(request.namespace)
         records = validation.check_upsert(request.records, self.definition, self._upsert_bytes_max)
         self._check_namespace_count(namespace)
-        lsn = self._index.write(operations.UpsertRecords(namespace, records))
-        return Written(lsn, len(request.records))
+        return Written(self.write(namespace, records), len(request.records))
+
+    def check_room(self, namespace: str, count: int, metadata_bytes: int) -> None:
+        """Refuse now what `upsert` would refuse of so many records, whatever their vectors will be."""
+        self._check_namespace_count(namespace)
+        validation.check_request_size(
+            count * 4 * (self.definition.dimension or 0) + metadata_bytes, self._upsert_bytes_max
+        )
+
+    def write(self, namespace: str, records: RecordBatch) -> Lsn:
+        """Write whole records that were checked, to a namespace by its one name."""
+        return self._index.write(operations.UpsertRecords(namespace, records))
 
     def query(self, request: Query) -> Matches:
         """Find the nearest records; none where the namespace or the id does not exist."""
@@ -94,6 +105,9 @@ class DataPlane:
                 return Matches(view.lsn, request.namespace, [])
             dense = records[0].dense
             sparse = records[0].sparse if self.definition.metric is Metric.DOTPRODUCT else None
+        sparse = self._complete_sparse(request, view, sparse)
+        if dense is None and (sparse is None or not len(sparse.indices)):
+            return Matches(view.lsn, request.namespace, [])
         plan = SearchPlan(
             metric=self.definition.metric,
             top_k=request.top_k,
@@ -102,6 +116,7 @@ class DataPlane:
             filter=condition,
             include_values=request.include_values,
             include_metadata=request.include_metadata,
+            required_indices=request.required_indices,
         )
         return Matches(view.lsn, request.namespace, self._index.search(view, plan))
 
@@ -233,6 +248,14 @@ class DataPlane:
         self._check_exists(name)
         return Written(self._index.write(operations.DeleteNamespace(name)))
 
+    def _complete_sparse(self, request: Query, view: View, sparse: SparseVector | None) -> SparseVector | None:
+        """The sparse part of a query with its weights, and with all indices that a match must have."""
+        if request.weigh is not None and sparse is not None and len(sparse.indices):
+            sparse = request.weigh(sparse, *self._index.sparse_frequencies(view, sparse.indices))
+        if request.required_indices is not None:
+            sparse = _with_indices(sparse, request.required_indices)
+        return sparse
+
     def _update_matching(self, namespace: str, request: Update, metadata: bytes | None) -> Written:
         condition = self._parse(request.filter, namespace)
         if condition is None:
@@ -295,3 +318,12 @@ class DataPlane:
 
 def _deletion(namespace: str, ids: list[str]) -> Operation | None:
     return operations.DeleteRecords(namespace, ids) if ids else None
+
+
+def _with_indices(vector: SparseVector | None, indices: UInt32s) -> SparseVector:
+    """A sparse query with weight 0 at indices that it lacks, so that whatever has these is a match."""
+    if vector is None:
+        return SparseVector(indices, np.zeros(len(indices), np.float32))
+    added = np.setdiff1d(indices, vector.indices)
+    values = np.concatenate([vector.values, np.zeros(len(added), np.float32)])
+    return SparseVector(np.concatenate([vector.indices, added]), values)

@@ -4,15 +4,19 @@ A codec of `pinyon.wire` builds a request from bytes and has then checked its sh
 checks its content. Namespaces arrive as the caller wrote them; `""` and `"__default__"` are one namespace.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from pinyon.model.metric import Metric, VectorType
 from pinyon.model.namespace import NamespaceDescription
-from pinyon.model.record import Float32s, Lsn, Match, Metadata, Record, RecordBatch, SparseVector
+from pinyon.model.record import Float32s, Lsn, Match, Metadata, Record, RecordBatch, SparseVector, UInt32s
 
 FilterExpression: TypeAlias = dict[str, Any]
 """A filter as JSON gives it, not parsed yet."""
+
+Weigh: TypeAlias = Callable[[SparseVector, int, Sequence[int]], SparseVector]
+"""A sparse query with weights for a collection, from its record count and the frequency of each index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,18 @@ class Upsert:
 class Query:
     """Find the nearest records of a vector, a sparse vector, both, or of a stored record.
 
-    `filter` None and `{}` both mean no filter.
+    Attributes:
+        namespace: as the caller wrote it.
+        top_k: how many to find.
+        dense: the vector; with `sparse` or alone.
+        sparse: the sparse vector, likewise.
+        id: of a stored record, whose vectors are taken.
+        filter: None and `{}` both mean no filter.
+        include_values: whether matches have their vectors.
+        include_metadata: whether they have their metadata.
+        required_indices: those that a match's sparse vector must have, all of them; None for no condition.
+        weigh: gives `sparse` its weights, from the number of records in the namespace and how many of them have each
+            of its indices; None leaves it as it is.
     """
 
     namespace: str
@@ -38,6 +53,8 @@ class Query:
     filter: FilterExpression | None = None
     include_values: bool = False
     include_metadata: bool = False
+    required_indices: UInt32s | None = None
+    weigh: Weigh | None = None
 
 
 @dataclass(frozen=True, slots=True)

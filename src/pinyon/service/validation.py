@@ -213,6 +213,11 @@ def _check_request_size(records: RecordBatch, upsert_bytes_max: int) -> None:
     size = 0 if records.dense is None else records.dense.nbytes
     size += 0 if records.sparse is None else records.sparse.indices.nbytes + records.sparse.values.nbytes
     size += 0 if records.metadata is None else len(records.metadata.data)
+    check_request_size(size, upsert_bytes_max)
+
+
+def check_request_size(size: int, upsert_bytes_max: int) -> None:
+    """Refuse an upsert of more bytes of vectors and metadata than one request may have."""
     if size > upsert_bytes_max:
         raise PayloadTooLargeError(
             f"Error, message length too large: found {size} bytes, the limit is: {upsert_bytes_max} bytes"

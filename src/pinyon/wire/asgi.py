@@ -52,6 +52,10 @@ class RestHandler(Protocol):
         """True if answering takes less than handing the request to another thread would."""
         ...
 
+    def takes_model(self, method: str, path: str) -> bool:
+        """True if answering may wait for a model: such requests have threads of their own, so others never wait."""
+        ...
+
 
 class GrpcHandler(Protocol):
     """Answers unary gRPC calls in a worker thread."""
@@ -67,11 +71,12 @@ class GrpcHandler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What all ports of a server share."""
+    """What all ports of a server share. Requests that take a model are answered by `model_workers`."""
 
     authenticator: Authenticator
     admission: Admission
     workers: Workers
+    model_workers: Workers
     clock: Clock
     ids: IdSource
 
@@ -106,12 +111,14 @@ class Application:
     async def _serve_rest(self, exchange: "_Exchange") -> None:
         request = exchange.request(b"")
         is_brief = self._rest.is_brief(request.method, request.raw_path)
+        takes_model = self._rest.takes_model(request.method, request.raw_path)
+        workers = self._gate.model_workers if takes_model else self._gate.workers
         try:
             if request.raw_path == _HEALTH_PATH:
                 response = Response(200, b'{"status":"ok"}')
             else:
                 response = await self._answer(
-                    exchange, lambda body: self._rest.handle(exchange.request(body)), is_brief
+                    exchange, lambda body: self._rest.handle(exchange.request(body)), is_brief, workers
                 )
         except PinyonError as error:
             response = error_response(error, request)
@@ -125,13 +132,17 @@ class Application:
             handler = self._grpc
             # A compressed message may be a thousand times as large as its body.
             is_brief = handler.is_brief(path) and exchange.headers.get("grpc-encoding", "identity") == "identity"
-            reply = await self._answer(exchange, lambda body: handler.call(path, body, exchange.headers), is_brief)
+            reply = await self._answer(
+                exchange, lambda body: handler.call(path, body, exchange.headers), is_brief, self._gate.workers
+            )
         except PinyonError as error:
             await _send_grpc_error(exchange, error)
         else:
             await _send_grpc(exchange, reply)
 
-    async def _answer(self, exchange: "_Exchange", handle: Callable[[Buffer], Any], is_brief: bool) -> Any:
+    async def _answer(
+        self, exchange: "_Exchange", handle: Callable[[Buffer], Any], is_brief: bool, workers: Workers
+    ) -> Any:
         """Admit, authenticate, read and handle; every error that leaves is one of `pinyon.errors`."""
         gate = self._gate
         try:
@@ -142,7 +153,7 @@ class Application:
                 if is_brief and ticket.reserved <= _BRIEF_BODY_BYTES:
                     return _handle(handle, chunks)
                 # The worker holds the body, and with it the ticket, also when the client has gone.
-                return await gate.workers.run(ticket.hand_over(), _handle, handle, chunks)
+                return await workers.run(ticket.hand_over(), _handle, handle, chunks)
         except (UnavailableError, DataLossError) as error:
             # What the operator must know of, and not only the client.
             log_event(log, logging.WARNING, "refused", reason=error.message, request_id=exchange.request_id)

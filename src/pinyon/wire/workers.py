@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Self
 
+from pinyon.errors import ResourceExhaustedError
+
 
 @dataclass(slots=True, eq=False)
 class _Task:
@@ -26,11 +28,12 @@ class Workers:
     `run` is called on the event loop that was running when they were made.
     """
 
-    def __init__(self, count: int) -> None:
-        """Start `count` threads."""
+    def __init__(self, count: int, *, name: str = "worker", waiting_max: int | None = None) -> None:
+        """Start `count` threads named `name`; of the calls that find none free, `waiting_max` may wait."""
+        self._waiting_max = waiting_max
         self._loop = asyncio.get_running_loop()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._work, name=f"worker-{number}") for number in range(count)]
+        self._threads = [threading.Thread(target=self._work, name=f"{name}-{number}") for number in range(count)]
         for thread in self._threads:
             thread.start()
 
@@ -42,7 +45,13 @@ class Workers:
                 before that: his task is passed over if it was not begun, and its arguments are held until then.
             function: what to call.
             arguments: with what.
+
+        Raises:
+            ResourceExhaustedError: too many calls wait already; `when_done` was called.
         """
+        if self._waiting_max is not None and self._tasks.qsize() >= self._waiting_max:
+            when_done()
+            raise ResourceExhaustedError("Too many requests wait for a model. Please retry.")
         task = _Task(function, arguments, self._loop.create_future())
         task.future.add_done_callback(lambda _: when_done())
         self._tasks.put(task)

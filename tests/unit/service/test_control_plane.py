@@ -12,6 +12,7 @@ from pinyon.model.metric import Metric, VectorType
 from pinyon.service.control_plane import ControlPlane
 from pinyon.service.index_requests import ConfigureIndex, CreateIndex
 from tests.unit.service.fake_indexes import CountingIds, FakeClock, FakeIndexes
+from tests.unit.service.fake_models import FakeModels
 
 SERVERLESS = Deployment(kind="serverless", options={"cloud": "aws", "region": "us-east-1"})
 DOCS = CreateIndex(name="docs", deployment=SERVERLESS, dimension=3)
@@ -24,7 +25,7 @@ def indexes() -> FakeIndexes:
 
 @pytest.fixture
 def control_plane(indexes: FakeIndexes) -> ControlPlane:
-    return ControlPlane(indexes, FakeClock(), CountingIds())
+    return ControlPlane(indexes, FakeModels(), FakeClock(), CountingIds())
 
 
 def test_a_created_index_is_complete(control_plane: ControlPlane) -> None:
@@ -119,7 +120,7 @@ class RacingIndexes(FakeIndexes):
 
 
 def test_of_two_threads_that_create_one_name_one_succeeds() -> None:
-    control_plane = ControlPlane(RacingIndexes(), FakeClock(), CountingIds())
+    control_plane = ControlPlane(RacingIndexes(), FakeModels(), FakeClock(), CountingIds())
     with ThreadPoolExecutor(2) as threads:
         outcomes = [threads.submit(control_plane.create_index, DOCS).exception for _ in range(2)]
     errors = [outcome() for outcome in outcomes]

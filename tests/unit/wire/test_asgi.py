@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +46,9 @@ class Handler:
 
     def is_brief(self, *_: str) -> bool:
         return self.brief
+
+    def takes_model(self, method: str, path: str) -> bool:
+        return path.startswith("/records")
 
 
 @dataclass
@@ -115,8 +119,8 @@ def talk(
     admission = admission or Admission(requests_max=10, bytes_max=1000, request_bytes_max=1000)
 
     async def run() -> None:
-        async with Workers(2) as workers:
-            gate = Gate(Authenticator(keys), admission, workers, FakeClock(), CountingIds())
+        async with Workers(2) as workers, Workers(1, name="model") as model_workers:
+            gate = Gate(Authenticator(keys), admission, workers, model_workers, FakeClock(), CountingIds())
             application = Application(gate, handler, handler if speaks_grpc else None)
             await asyncio.gather(*(exchange.run(application) for exchange in exchanges))
 
@@ -364,6 +368,19 @@ def test_the_control_plane_speaks_no_grpc(content_type):
     assert (exchange.sent_headers["grpc-status"], exchange.status) == ("12", 200)
 
 
+def test_requests_that_take_a_model_have_threads_of_their_own():
+    threads = []
+
+    def answer(body: Any) -> bytes:
+        threads.append(threading.current_thread().name.partition("-")[0])
+        return bytes(body)
+
+    handler = Handler(answer)
+    for path in ("/records/namespaces/a/search", "/query"):
+        talk_to_one(Exchange(path), handler=handler)
+    assert threads == ["model", "worker"]
+
+
 @pytest.mark.parametrize("kind", ["websocket", "lifespan"])
 def test_other_protocols_are_ignored(kind):
     async def unused(*_: Any) -> Any:
@@ -371,7 +388,7 @@ def test_other_protocols_are_ignored(kind):
 
     async def run() -> None:
         async with Workers(1) as workers:
-            gate = Gate(Authenticator(), Admission(1, 1, 1), workers, FakeClock(), CountingIds())
+            gate = Gate(Authenticator(), Admission(1, 1, 1), workers, workers, FakeClock(), CountingIds())
             await Application(gate, Handler())({"type": kind}, unused, unused)
 
     asyncio.run(run())

@@ -62,6 +62,9 @@ class Handler:
     def is_brief(self, *_: str) -> bool:
         return False
 
+    def takes_model(self, *_: str) -> bool:
+        return False
+
     def _next(self, body: Any) -> bytes:
         self.count += 1
         self.entered.set()
@@ -79,7 +82,7 @@ def serve(handler: Handler, client: Callable[[int], Any], *, keys: Sequence[str]
         port = sockets[0].getsockname()[1]
         async with Workers(4) as workers:
             admission = Admission(requests_max=50, bytes_max=10**8, request_bytes_max=10**7)
-            gate = Gate(Authenticator(keys), admission, workers, SystemClock(), RandomIds())
+            gate = Gate(Authenticator(keys), admission, workers, workers, SystemClock(), RandomIds())
             listener = Listener(Application(gate, handler, handler), sockets, ListenOptions(LOOPBACK, None, 20.0))
             await listener.start()
             try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from pinyon.errors import ResourceExhaustedError
 from pinyon.wire.workers import Workers
 
 
@@ -91,3 +92,26 @@ def test_leaving_the_context_waits_for_tasks_and_ends_the_threads() -> None:
     asyncio.run(scenario())
     assert done == list(range(20))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("worker-")]
+
+
+def test_a_call_too_many_is_refused_and_lets_go_of_what_it_held() -> None:
+    go, began = threading.Event(), threading.Event()
+    released: list[str] = []
+
+    def block() -> None:
+        began.set()
+        go.wait(10)
+
+    async def scenario() -> None:
+        async with Workers(1, waiting_max=1) as workers:
+            running = asyncio.create_task(workers.run(nothing, block))
+            await asyncio.to_thread(began.wait, 10)
+            waiting = asyncio.create_task(workers.run(nothing, str))
+            await asyncio.sleep(0)
+            with pytest.raises(ResourceExhaustedError, match="retry"):
+                await workers.run(lambda: released.append("refused"), str)
+            go.set()
+            await asyncio.gather(running, waiting)
+
+    asyncio.run(scenario())
+    assert released == ["refused"]

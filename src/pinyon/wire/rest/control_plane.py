@@ -3,7 +3,7 @@
 Handlers raise `pinyon.errors`; whoever calls `handle` turns those into statuses and bodies.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -11,14 +11,17 @@ import msgspec
 from pinyon.errors import NotFoundError, UnimplementedError
 from pinyon.model.index import IndexDefinition
 from pinyon.service.control_plane import ControlPlane
+from pinyon.service.inference import Inference
 from pinyon.wire.http import Request, Response
+from pinyon.wire.rest.embed_bodies import parse_create_for_model
 from pinyon.wire.rest.index_bodies import parse_configure, parse_create
 from pinyon.wire.rest.index_shapes import show_index
+from pinyon.wire.rest.inference import Handlers, InferenceRoutes
 
 HostOf: TypeAlias = Callable[[IndexDefinition], str]
 """Where clients reach the data plane of an index: with scheme in plain text, without it under TLS."""
 
-_Handlers: TypeAlias = Mapping[str, Callable[[Request], Response]]
+_TAKE_MODELS: Final = frozenset({"/embed", "/rerank", "/indexes/create-for-model"})
 
 _NOT_BUILT: Final = {
     "admin": "The admin API",
@@ -26,9 +29,6 @@ _NOT_BUILT: Final = {
     "backup-schedules": "Backup schedules",
     "backups": "Backups",
     "collections": "Collections",
-    "embed": "Embedding of texts",
-    "models": "The list of models",
-    "rerank": "Reranking",
     "restore-jobs": "Restore jobs",
 }
 """Families of Pinecone's control plane that Pinyon does not have, by path segment."""
@@ -37,12 +37,13 @@ _NOT_BUILT: Final = {
 class ControlPlaneRoutes:
     """The control plane as an HTTP application. Any thread may call `handle`."""
 
-    def __init__(self, control_plane: ControlPlane, host_of: HostOf) -> None:
-        """Serve a control plane; `host_of` says which host each index is shown with."""
+    def __init__(self, control_plane: ControlPlane, host_of: HostOf, inference: Inference) -> None:
+        """Serve a control plane and `inference`; `host_of` says which host each index is shown with."""
         self._control_plane = control_plane
         self._host_of = host_of
-        self._of_all: _Handlers = {"GET": self._list, "POST": self._create}
-        self._of_one: _Handlers = {"GET": self._describe, "PATCH": self._configure, "DELETE": self._delete}
+        self._inference = InferenceRoutes(inference)
+        self._of_all: Handlers = {"GET": self._list, "POST": self._create}
+        self._of_one: Handlers = {"GET": self._describe, "PATCH": self._configure, "DELETE": self._delete}
 
     def handle(self, request: Request) -> Response:
         """Answer one request.
@@ -51,10 +52,12 @@ class ControlPlaneRoutes:
             PinyonError: the request failed; its class says how.
         """
         match request.segments:
+            case ["embed" | "rerank" | "models", *_]:
+                return _call(self._inference.handlers(request), request)
             case ["indexes"]:
                 return _call(self._of_all, request)
             case ["indexes", "create-for-model"] if request.method == "POST":
-                raise UnimplementedError("Integrated embedding is not supported yet")
+                return self._create_for_model(request)
             case ["indexes", _]:
                 return _call(self._of_one, request)
             case ["indexes", _, family, *_] | [family, *_] if family in _NOT_BUILT:
@@ -66,12 +69,23 @@ class ControlPlaneRoutes:
         """Never: indexes are created and deleted on disk."""
         return False
 
+    def takes_model(self, method: str, path: str) -> bool:
+        """True for requests that use a model, or tell what only the loaded model knows; the list of models does not.
+
+        Whether a PATCH gives an index a model is known only from its body.
+        """
+        return method == "PATCH" or path in _TAKE_MODELS or path.startswith("/models/")
+
     def _list(self, request: Request) -> Response:
         indexes = [self._show(index, request) for index in self._control_plane.list_indexes()]
         return _json(200, {"indexes": indexes})
 
     def _create(self, request: Request) -> Response:
         created = self._control_plane.create_index(parse_create(request.body, request.api_version))
+        return _json(201, self._show(created, request))
+
+    def _create_for_model(self, request: Request) -> Response:
+        created = self._control_plane.create_index(parse_create_for_model(request.body))
         return _json(201, self._show(created, request))
 
     def _describe(self, request: Request) -> Response:
@@ -93,7 +107,7 @@ def _name(request: Request) -> str:
     return request.segments[1]
 
 
-def _call(handlers: _Handlers, request: Request) -> Response:
+def _call(handlers: Handlers, request: Request) -> Response:
     handler = handlers.get(request.method)
     if handler is not None:
         return handler(request)

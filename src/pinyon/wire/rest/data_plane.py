@@ -12,9 +12,11 @@ import orjson
 from pinyon.errors import InvalidArgumentError, NotFoundError, UnimplementedError
 from pinyon.service import requests
 from pinyon.service.data_plane import DataPlane
+from pinyon.service.records import Records
 from pinyon.wire.http import Request, Response
 from pinyon.wire.rest import answers
 from pinyon.wire.rest import vector_json as read
+from pinyon.wire.rest.records import RecordsRoutes
 
 _Handler: TypeAlias = Callable[[Request], Response]
 
@@ -36,9 +38,10 @@ _READS: Final = frozenset({("POST", "/query"), ("GET", "/vectors/fetch"), ("POST
 class DataPlaneRoutes:
     """The data plane of one index as an HTTP application. Any thread may call `handle`."""
 
-    def __init__(self, data_plane: DataPlane) -> None:
-        """Serve one index."""
+    def __init__(self, data_plane: DataPlane, records: Records) -> None:
+        """Serve one index: its vectors, and its records of text."""
         self._data_plane = data_plane
+        self._records = RecordsRoutes(records)
         self._routes: dict[tuple[str, str], _Handler] = {
             ("POST", "/vectors/upsert"): self._upsert,
             ("POST", "/query"): self._query,
@@ -69,11 +72,15 @@ class DataPlaneRoutes:
         """True for reads of a small index, which take less than a change of threads."""
         return (method, path) in _READS and self._data_plane.is_small
 
+    def takes_model(self, method: str, path: str) -> bool:
+        """True for the Records API: whether a search is by text is known only from its body."""
+        return path.startswith("/records/")
+
     def _handle_namespace_path(self, request: Request) -> Response:
         """Paths that hold a namespace, or that belong to a part of Pinecone's API that is not there."""
         match request.segments:
-            case ["records", "namespaces", _, *_]:
-                raise UnimplementedError("Records with integrated embedding are not supported yet")
+            case ["records", *_]:
+                return self._records.handle(request)
             case ["namespaces", _, *_, "documents", _] if request.method == "POST":
                 raise UnimplementedError("The documents API is not supported yet")
             case ["bulk", "imports", *_]:

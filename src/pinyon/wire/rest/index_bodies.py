@@ -3,15 +3,23 @@
 Both shapes refuse what they do not know. A field that is null counts as absent.
 """
 
-from enum import StrEnum
 from typing import Any
 
 from pinyon.errors import InvalidArgumentError, UnimplementedError
 from pinyon.model.index import Deployment
 from pinyon.model.metric import Metric, VectorType
 from pinyon.protobuf.wire_format import Buffer
-from pinyon.service.index_requests import ConfigureIndex, CreateIndex
+from pinyon.service.index_requests import ConfigureIndex, CreateIndex, EmbedRequest
 from pinyon.wire.api_version import ApiVersion
+from pinyon.wire.rest.embed_bodies import EmbedPatch, SchemaPatch, embed_request, semantic_text_request
+from pinyon.wire.rest.index_parts import (
+    MetadataSchema,
+    Protection,
+    ReadCapacity,
+    check_read_capacity,
+    filterable_fields_of,
+    is_protected,
+)
 from pinyon.wire.rest.index_schema import classic_vectors
 from pinyon.wire.rest.typed_body import Body, decode_body, shape_error
 
@@ -36,42 +44,7 @@ def parse_configure(body: Buffer, version: ApiVersion) -> ConfigureIndex:
     return _configure_from_spec(decode_body(body, _SpecConfigure))
 
 
-# What both shapes share.
-
-
-class _Protection(StrEnum):
-    ENABLED = "enabled"
-    DISABLED = "disabled"
-
-
-class _ReadMode(StrEnum):
-    ON_DEMAND = "OnDemand"
-    DEDICATED = "Dedicated"
-
-
-class _ReadCapacity(Body):
-    mode: _ReadMode | None = None
-    dedicated: Any = None
-
-
-def _check_read_capacity(capacity: _ReadCapacity | None) -> None:
-    if capacity and (capacity.mode is _ReadMode.DEDICATED or capacity.dedicated is not None):
-        raise UnimplementedError("Dedicated read capacity is not supported")
-
-
-def _is_protected(protection: _Protection | None) -> bool | None:
-    return None if protection is None else protection is _Protection.ENABLED
-
-
 # Up to 2026-04: dimension, metric, spec.
-
-
-class _MetadataField(Body):
-    filterable: bool
-
-
-class _MetadataSchema(Body):
-    fields: dict[str, _MetadataField]
 
 
 class _MetadataConfig(Body):
@@ -81,9 +54,9 @@ class _MetadataConfig(Body):
 class _ServerlessSpec(Body):
     cloud: str
     region: str
-    read_capacity: _ReadCapacity | None = None
+    read_capacity: ReadCapacity | None = None
     source_collection: str | None = None
-    schema: _MetadataSchema | None = None
+    schema: MetadataSchema | None = None
 
 
 class _PodSpec(Body):
@@ -98,8 +71,8 @@ class _PodSpec(Body):
 
 class _ByocSpec(Body):
     environment: str
-    read_capacity: _ReadCapacity | None = None
-    schema: _MetadataSchema | None = None
+    read_capacity: ReadCapacity | None = None
+    schema: MetadataSchema | None = None
 
 
 class _Spec(Body):
@@ -114,7 +87,7 @@ class _SpecCreate(Body):
     dimension: int | None = None
     metric: Metric | None = None
     vector_type: VectorType | None = None
-    deletion_protection: _Protection | None = None
+    deletion_protection: Protection | None = None
     tags: dict[str, str] | None = None
 
 
@@ -126,7 +99,7 @@ def _create_from_spec(body: _SpecCreate) -> CreateIndex:
         vector_type=body.vector_type or VectorType.DENSE,
         dimension=body.dimension,
         metric=body.metric,
-        deletion_protection=bool(_is_protected(body.deletion_protection)),
+        deletion_protection=bool(is_protected(body.deletion_protection)),
         tags=body.tags or {},
         filterable_fields=filterable_fields,
     )
@@ -137,15 +110,15 @@ def _deployment_of_spec(spec: _Spec) -> tuple[Deployment, tuple[str, ...] | None
     match spec:
         case _Spec(serverless=_ServerlessSpec() as serverless, pod=None, byoc=None):
             _check_source_collection(serverless.source_collection)
-            _check_read_capacity(serverless.read_capacity)
+            check_read_capacity(serverless.read_capacity)
             options = {"cloud": serverless.cloud, "region": serverless.region}
-            return Deployment(kind="serverless", options=options), _schema_fields(serverless.schema)
+            return Deployment(kind="serverless", options=options), filterable_fields_of(serverless.schema)
         case _Spec(serverless=None, pod=_PodSpec() as pod, byoc=None):
             _check_source_collection(pod.source_collection)
             return _pod_deployment(pod), _indexed_fields(pod.metadata_config)
         case _Spec(serverless=None, pod=None, byoc=_ByocSpec() as byoc):
-            _check_read_capacity(byoc.read_capacity)
-            return Deployment(kind="byoc", options={"environment": byoc.environment}), _schema_fields(byoc.schema)
+            check_read_capacity(byoc.read_capacity)
+            return Deployment(kind="byoc", options={"environment": byoc.environment}), filterable_fields_of(byoc.schema)
         case _:
             raise shape_error("expected exactly one of `serverless`, `pod`, `byoc`", "spec")
 
@@ -167,17 +140,6 @@ def _check_source_collection(source_collection: str | None) -> None:
         raise UnimplementedError("Creating an index from a collection is not supported yet")
 
 
-def _schema_fields(schema: _MetadataSchema | None) -> tuple[str, ...] | None:
-    if schema is None:
-        return None
-    for name, field in schema.fields.items():
-        if not field.filterable:
-            raise InvalidArgumentError(
-                f"Field '{name}' is set to filterable: false. Only filterable: true is supported."
-            )
-    return tuple(schema.fields)
-
-
 def _indexed_fields(config: _MetadataConfig | None) -> tuple[str, ...] | None:
     if config is None or config.indexed is None:
         return None
@@ -190,7 +152,7 @@ class _PodPatch(Body):
 
 
 class _CapacityPatch(Body):
-    read_capacity: _ReadCapacity | None = None
+    read_capacity: ReadCapacity | None = None
 
 
 class _SpecPatch(Body):
@@ -201,26 +163,27 @@ class _SpecPatch(Body):
 
 class _SpecConfigure(Body):
     spec: _SpecPatch | None = None
-    deletion_protection: _Protection | None = None
+    deletion_protection: Protection | None = None
     tags: dict[str, str] | None = None
-    embed: Any = None
+    embed: EmbedPatch | None = None
 
 
 def _configure_from_spec(body: _SpecConfigure) -> ConfigureIndex:
-    if body.embed is not None:
-        raise UnimplementedError("Integrated embedding is not supported yet")
     spec = body.spec or _SpecPatch()
     for patch in (spec.serverless, spec.byoc):  # Python 9 names byoc whatever the index is, so the kind says nothing
-        _check_read_capacity(patch.read_capacity if patch else None)
-    return _configure(spec.pod, body.deletion_protection, body.tags)
+        check_read_capacity(patch.read_capacity if patch else None)
+    return _configure(spec.pod, body.deletion_protection, body.tags, embed_request(body.embed))
 
 
-def _configure(pod: _PodPatch | None, protection: _Protection | None, tags: dict[str, str] | None) -> ConfigureIndex:
+def _configure(
+    pod: _PodPatch | None, protection: Protection | None, tags: dict[str, str] | None, embed: EmbedRequest | None
+) -> ConfigureIndex:
     return ConfigureIndex(
         pod_type=pod.pod_type if pod else None,
         replicas=pod.replicas if pod else None,
-        deletion_protection=_is_protected(protection),
+        deletion_protection=is_protected(protection),
         tags=tags,
+        embed=embed,
     )
 
 
@@ -251,8 +214,8 @@ class _SchemaCreate(Body):
     schema: _Schema
     name: str | None = None
     deployment: _Managed | _Pod | _Byoc | None = None
-    read_capacity: _ReadCapacity | None = None
-    deletion_protection: _Protection | None = None
+    read_capacity: ReadCapacity | None = None
+    deletion_protection: Protection | None = None
     tags: dict[str, str] | None = None
     cmek_id: str | None = None
     source_collection: str | None = None
@@ -263,7 +226,7 @@ def _create_from_schema(body: _SchemaCreate) -> CreateIndex:
     if body.source_collection is not None or body.source_backup_id is not None:
         raise InvalidArgumentError("Creating an index from collection or backup is not yet supported")
     vectors = classic_vectors(body.schema.fields)
-    _check_read_capacity(body.read_capacity)
+    check_read_capacity(body.read_capacity)
     if body.cmek_id is not None:
         raise UnimplementedError("Customer-managed encryption keys are not supported")
     return CreateIndex(
@@ -272,7 +235,7 @@ def _create_from_schema(body: _SchemaCreate) -> CreateIndex:
         vector_type=vectors.vector_type,
         dimension=vectors.dimension,
         metric=vectors.metric,
-        deletion_protection=bool(_is_protected(body.deletion_protection)),
+        deletion_protection=bool(is_protected(body.deletion_protection)),
         tags=body.tags or {},
     )
 
@@ -292,14 +255,12 @@ def _deployment(deployment: _Managed | _Pod | _Byoc | None) -> Deployment:
 
 class _SchemaConfigure(Body):
     deployment: _PodPatch | None = None
-    schema: Any = None
-    read_capacity: _ReadCapacity | None = None
-    deletion_protection: _Protection | None = None
+    schema: SchemaPatch | None = None
+    read_capacity: ReadCapacity | None = None
+    deletion_protection: Protection | None = None
     tags: dict[str, str] | None = None
 
 
 def _configure_from_schema(body: _SchemaConfigure) -> ConfigureIndex:
-    if body.schema is not None:
-        raise UnimplementedError("Integrated embedding, the only thing of a schema to configure, is not supported yet")
-    _check_read_capacity(body.read_capacity)
-    return _configure(body.deployment, body.deletion_protection, body.tags)
+    check_read_capacity(body.read_capacity)
+    return _configure(body.deployment, body.deletion_protection, body.tags, semantic_text_request(body.schema))

@@ -6,7 +6,7 @@ that they cannot read, so each version gets the fields that it knows, none of th
 
 from typing import Any, Final
 
-from pinyon.model.index import Deployment, IndexDefinition
+from pinyon.model.index import Deployment, Embed, IndexDefinition
 from pinyon.model.metric import VectorType
 from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.rest.index_schema import DENSE_NAME, SPARSE_NAME
@@ -57,7 +57,25 @@ def _with_spec(definition: IndexDefinition, version: ApiVersion, host: str) -> d
         shown["deletion_protection"] = _protection(definition)
     if version.at_least(ApiVersion.V2024_10) and definition.tags:
         shown["tags"] = definition.tags
+    if version.at_least(ApiVersion.V2025_01) and definition.embed is not None:
+        shown["embed"] = _embed(definition, definition.embed)
     return shown | {"spec": _spec(definition, version), "status": _READY}
+
+
+def _embed(definition: IndexDefinition, embed: Embed) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "model": embed.model,
+        "field_map": {"text": embed.text_field},
+        "metric": definition.metric.value,
+        "vector_type": definition.vector_type.value,
+        "read_parameters": embed.read_parameters,
+        "write_parameters": embed.write_parameters,
+    }
+    if definition.dimension is not None:
+        shown["dimension"] = definition.dimension
+    if embed.served_by:
+        shown["served_by"] = embed.served_by
+    return shown
 
 
 def _spec(definition: IndexDefinition, version: ApiVersion) -> dict[str, Any]:
@@ -92,17 +110,43 @@ def _with_schema(definition: IndexDefinition, host: str) -> dict[str, Any]:
 
 
 def _schema_fields(definition: IndexDefinition) -> dict[str, dict[str, Any]]:
+    """All fields: the one that holds the text, the vectors, and those that filters may use.
+
+    Pinecone's specification shows no vectors beside a text. They are true all the same, and with them clients can tell
+    the dimension and the kind of the vectors.
+    """
+    text = _text_field(definition)
+    return text | _vector_fields(definition) | _filterable(definition) | text  # again: it may be filterable, too
+
+
+def _text_field(definition: IndexDefinition) -> dict[str, dict[str, Any]]:
+    embed = definition.embed
+    if embed is None:
+        return {}
+    field = {
+        "type": "semantic_text",
+        "model": embed.model,
+        "dimension": definition.dimension,
+        "metric": definition.metric.value,
+        "read_parameters": embed.read_parameters,
+        "write_parameters": embed.write_parameters,
+        "description": f"Stand-in for the model: {embed.served_by}" if embed.served_by else None,
+    }
+    return {embed.text_field: field}
+
+
+def _vector_fields(definition: IndexDefinition) -> dict[str, dict[str, Any]]:
     """A dense classic index always reports both vectors, for its records may carry sparse values too."""
     sparse = {SPARSE_NAME: {"type": "sparse_vector", "description": None}}
     if definition.vector_type is VectorType.SPARSE:
-        return {**sparse, **_filterable(definition)}
+        return sparse
     dense = {
         "type": "dense_vector",
         "dimension": definition.dimension,
         "metric": definition.metric.value,
         "description": None,
     }
-    return {DENSE_NAME: dense, **sparse, **_filterable(definition)}
+    return {DENSE_NAME: dense, **sparse}
 
 
 def _deployment(deployment: Deployment) -> dict[str, Any]:

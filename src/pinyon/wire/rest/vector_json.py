@@ -45,6 +45,7 @@ def _snake_case(name: str) -> str:
 
 _VECTOR: Final = field_names("id", "values", "sparseValues", "metadata")
 _SPARSE: Final = field_names("indices", "values")
+_SEARCH_VECTOR: Final = {name: name for name in ("values", "sparse_values", "sparse_indices")}
 
 
 def parse_object(body: Buffer, names: FieldNames) -> dict[str, Element]:
@@ -174,6 +175,15 @@ def read_vectors(
     return (None if dense is None or not len(dense) else dense), sparse
 
 
+def read_search_vector(body: Buffer, element: Element, other_count: int) -> tuple[Float32s | None, SparseVector | None]:
+    """As `read_vectors`, for the `vector` of a search; `other_count` lists are known to be elsewhere in the body."""
+    fields = read_object(element, _SEARCH_VECTOR, "vector")
+    _check_flat(body, [each for each in fields.values() if isinstance(each, simdjson.Array)], "vector", other_count)
+    dense = _floats(fields["values"], "values") if "values" in fields else _NO_FLOATS
+    sparse = _sparse_vector(fields.get("sparse_indices"), fields.get("sparse_values"), "sparse_values")
+    return (dense if len(dense) else None), (sparse if len(sparse.indices) else None)
+
+
 def _floats(element: Element, name: str) -> Float32s:
     """A list of numbers; one too large for float32 becomes infinite, which the service refuses."""
     with np.errstate(over="ignore"):
@@ -184,8 +194,13 @@ def _floats(element: Element, name: str) -> Float32s:
 def _read_sparse(element: Element) -> SparseVector:
     """A sparse vector: `indices` and `values` of one length."""
     fields = read_object(element, _SPARSE, "sparse_values")
-    values = _floats(fields["values"], "values") if "values" in fields else np.empty(0, np.float32)
-    indices = _indices(fields["indices"]) if "indices" in fields else np.empty(0, np.uint32)
+    return _sparse_vector(fields.get("indices"), fields.get("values"), "values")
+
+
+def _sparse_vector(indices_element: Element, values_element: Element, values_name: str) -> SparseVector:
+    """A sparse vector of two lists; None is an empty one."""
+    values = _NO_FLOATS if values_element is None else _floats(values_element, values_name)
+    indices = np.empty(0, np.uint32) if indices_element is None else _indices(indices_element)
     if len(indices) != len(values):
         raise InvalidArgumentError(
             f"Sparse vector must have as many indices as values, got {len(indices)} indices and {len(values)} values"
@@ -282,6 +297,7 @@ def _check_flat(body: Buffer, number_lists: Sequence[Element], name: str, other_
 
 
 _NO_DOUBLES: Final = np.empty(0)
+_NO_FLOATS: Final = np.empty(0, np.float32)
 _NO_METADATA: Final[Metadata] = {}
 
 

@@ -16,12 +16,15 @@ from pinyon.errors import (
     UnimplementedError,
     UnprocessableError,
 )
+from pinyon.inference.registry import Registry
 from pinyon.model.index import IndexDefinition
 from pinyon.service.control_plane import ControlPlane
+from pinyon.service.inference import Inference
 from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.http import Request
 from pinyon.wire.rest.control_plane import ControlPlaneRoutes
 from tests.unit.service.fake_indexes import CountingIds, FakeClock, FakeIndexes
+from tests.unit.service.fake_models import FakeModels
 
 SHAPE = "Failed to deserialize the JSON body into the target type: "
 SERVERLESS = {"serverless": {"cloud": "aws", "region": "us-east-1"}}
@@ -39,8 +42,9 @@ class Server:
     """The routes over a control plane in memory."""
 
     def __init__(self) -> None:
-        self.control_plane = ControlPlane(FakeIndexes(), FakeClock(), CountingIds())
-        self._routes = ControlPlaneRoutes(self.control_plane, host_of)
+        self.models = FakeModels()
+        self.control_plane = ControlPlane(FakeIndexes(), self.models, FakeClock(), CountingIds())
+        self._routes = ControlPlaneRoutes(self.control_plane, host_of, Inference(Registry([])))
 
     def send(self, method: str, path: str, body: object = None, version: str | None = "2025-10") -> tuple[int, Any]:
         """One exchange: the status, and the body as JSON (None for an empty one)."""
@@ -106,7 +110,6 @@ def test_a_wrong_method_is_not_allowed(server: Server, method: str, path: str, a
 @pytest.mark.parametrize(
     ("method", "path", "feature"),
     [
-        ("POST", "/indexes/create-for-model", "Integrated embedding"),
         ("GET", "/collections", "Collections"),
         ("DELETE", "/collections/mine", "Collections"),
         ("POST", "/indexes/docs/backups", "Backups"),
@@ -114,9 +117,6 @@ def test_a_wrong_method_is_not_allowed(server: Server, method: str, path: str, a
         ("GET", "/restore-jobs", "Restore jobs"),
         ("GET", "/indexes/docs/backup-schedules", "Backup schedules"),
         ("GET", "/backup-schedules/1/history", "Backup schedules"),
-        ("POST", "/embed", "Embedding"),
-        ("POST", "/rerank", "Reranking"),
-        ("GET", "/models/multilingual-e5-large", "models"),
         ("GET", "/admin/projects", "admin"),
         ("GET", "/assistant/assistants", "assistant"),
     ],
@@ -298,7 +298,9 @@ DEDICATED = {"mode": "Dedicated", "dedicated": {"node_type": "b1", "scaling": "M
 @pytest.mark.parametrize(
     ("version", "body", "error", "text"),
     [
-        ("2025-10", {"embed": {"model": "multilingual-e5-large"}}, UnimplementedError, "Integrated embedding"),
+        ("2025-10", {"embed": {"model": "multilingual-e5-large"}}, InvalidArgumentError, "dimension is 8"),
+        ("2025-10", {"embed": {"metric": "cosine"}}, UnprocessableError, "embed: unknown field `metric`"),
+        ("2025-10", {"schema": {"fields": {}}}, UnprocessableError, "unknown field `schema`"),
         ("2025-10", {"spec": {"serverless": {"read_capacity": DEDICATED}}}, UnimplementedError, "Dedicated read cap"),
         ("2025-10", {"spec": {"byoc": {"read_capacity": DEDICATED}}}, UnimplementedError, "Dedicated read capacity"),
         ("2025-10", {"spec": {"pod": {"replicas": 2}}}, InvalidArgumentError, "replicas cannot be set in a serverless"),
@@ -306,7 +308,8 @@ DEDICATED = {"mode": "Dedicated", "dedicated": {"node_type": "b1", "scaling": "M
         ("2025-10", {"spec": {"pod": {"shards": 2}}}, UnprocessableError, "spec.pod: unknown field `shards`"),
         ("2025-10", {"deletion_protection": True}, UnprocessableError, "deletion_protection: Expected"),
         ("2025-10", {"tags": {"a": 1}}, UnprocessableError, "tags"),
-        ("2026-07", {"schema": {"fields": {"text": {}}}}, UnimplementedError, "Integrated embedding"),
+        ("2026-07", {"embed": {"model": "multilingual-e5-large"}}, UnprocessableError, "unknown field `embed`"),
+        ("2026-07", {"schema": {"fields": {"text": {}}}}, UnprocessableError, "missing field `type`"),
         ("2026-07", {"read_capacity": {"dedicated": {}}}, UnimplementedError, "Dedicated read capacity"),
         ("2026-07", {"deployment": {"replicas": 2}}, InvalidArgumentError, "replicas cannot be set in a serverless"),
         ("2026-07", {"spec": {}}, UnprocessableError, "unknown field `spec`"),
@@ -476,7 +479,10 @@ def test_a_body_that_is_no_json_is_refused(server: Server, method: str, path: st
 
 @pytest.mark.parametrize(
     ("method", "path", "start"),
-    [("POST", "/indexes", b'{"schema":{"fields":{"f":{"type":'), ("PATCH", "/indexes/docs", b'{"schema":')],
+    [
+        ("POST", "/indexes", b'{"schema":{"fields":{"f":{"type":'),
+        ("PATCH", "/indexes/docs", b'{"read_capacity":{"dedicated":'),
+    ],
 )
 def test_a_body_that_is_too_deep_is_refused(server: Server, method: str, path: str, start: bytes) -> None:
     with pytest.raises(InvalidArgumentError, match=r"^Failed to parse the request body as JSON: "):

@@ -222,8 +222,6 @@ def test_delete_all_as_a_parameter_is_a_boolean(rest, value):
 @pytest.mark.parametrize(
     ("method", "path", "names"),
     [
-        ("POST", "/records/namespaces/n/upsert", "embedding"),
-        ("POST", "/records/namespaces/a/b%20c/search", "embedding"),
         ("POST", "/namespaces/n/documents/upsert", "documents API"),
         ("POST", "/namespaces/a/b/documents/search", "documents API"),
         ("POST", "/bulk/imports", "imports"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pinyon.model.index import Deployment, IndexDefinition
+from pinyon.model.index import Deployment, Embed, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.rest.index_shapes import show_index
@@ -36,6 +36,21 @@ def dense(**changes: Any) -> IndexDefinition:
 
 def sparse(**changes: Any) -> IndexDefinition:
     return dense(vector_type=VectorType.SPARSE, dimension=None, metric=Metric.DOTPRODUCT, **changes)
+
+
+READ: dict[str, str | int | float | bool] = {"input_type": "query", "truncate": "END"}
+WRITE: dict[str, str | int | float | bool] = {"input_type": "passage", "truncate": "END"}
+EMBED = Embed(
+    model="multilingual-e5-large", text_field="body", read_parameters=READ, write_parameters=WRITE, fingerprint="1"
+)
+STAND_IN = Embed(
+    model="multilingual-e5-large",
+    text_field="body",
+    read_parameters=READ,
+    write_parameters=WRITE,
+    fingerprint="1",
+    served_by="all-MiniLM-L6-v2",
+)
 
 
 def test_each_version_up_to_2026_04_gets_the_fields_that_it_knows() -> None:
@@ -88,6 +103,63 @@ def test_2026_07_shows_a_metadata_schema_beside_the_vectors() -> None:
         "genre": {"filterable": True},
         "year": {"filterable": True},
     }
+
+
+@pytest.mark.parametrize("version", SPEC_VERSIONS)
+def test_how_text_is_embedded_is_shown_from_2025_01_on(version: ApiVersion) -> None:
+    shown = show_index(dense(embed=EMBED), version, HOST)
+    if version.at_least(ApiVersion.V2025_01):
+        assert shown.pop("embed") == {
+            "model": "multilingual-e5-large",
+            "field_map": {"text": "body"},
+            "dimension": 3,
+            "metric": "cosine",
+            "vector_type": "dense",
+            "read_parameters": READ,
+            "write_parameters": WRITE,
+        }
+    assert shown == show_index(dense(), version, HOST)
+
+
+def test_a_sparse_model_has_no_dimension() -> None:
+    shown = show_index(sparse(embed=EMBED), ApiVersion.V2025_10, HOST)["embed"]
+    assert "dimension" not in shown
+    assert (shown["vector_type"], shown["metric"]) == ("sparse", "dotproduct")
+    field = show_index(sparse(embed=EMBED), ApiVersion.V2026_07, HOST)["schema"]["fields"]["body"]
+    assert (field["dimension"], field["metric"]) == (None, "dotproduct")
+
+
+def test_2026_07_shows_the_text_first_and_the_vectors_beside_it() -> None:
+    shown = show_index(dense(embed=EMBED), ApiVersion.V2026_07, HOST)
+    fields = shown["schema"]["fields"]
+    assert list(fields) == ["body", "_values", "_sparse_values"]
+    assert fields.pop("body") == {
+        "type": "semantic_text",
+        "model": "multilingual-e5-large",
+        "dimension": 3,
+        "metric": "cosine",
+        "read_parameters": READ,
+        "write_parameters": WRITE,
+        "description": None,
+    }
+    assert shown == show_index(dense(), ApiVersion.V2026_07, HOST)
+
+
+def test_a_stand_in_is_named() -> None:
+    assert show_index(dense(embed=STAND_IN), ApiVersion.V2025_01, HOST)["embed"]["served_by"] == "all-MiniLM-L6-v2"
+    fields = show_index(dense(embed=STAND_IN), ApiVersion.V2026_07, HOST)["schema"]["fields"]
+    assert fields["body"]["description"] == "Stand-in for the model: all-MiniLM-L6-v2"
+
+
+def test_a_text_that_filters_may_use_is_shown_as_a_text() -> None:
+    index = dense(embed=EMBED, filterable_fields=("body", "genre"))
+    fields = show_index(index, ApiVersion.V2026_07, HOST)["schema"]["fields"]
+    assert list(fields) == ["body", "_values", "_sparse_values", "genre"]
+    assert fields["body"]["type"] == "semantic_text"
+    assert list(show_index(index, ApiVersion.V2025_10, HOST)["spec"]["serverless"]["schema"]["fields"]) == [
+        "body",
+        "genre",
+    ]
 
 
 @pytest.mark.parametrize("version", SPEC_VERSIONS)
