@@ -20,12 +20,16 @@ import orjson
 import psutil
 
 from benchmarks import baselines, clients, workload
+from pinyon.inference.catalogue import MINILM
 from pinyon.log.frame import FILE_HEADER_BYTES, FRAME_HEADER_BYTES
 from tests.server_process import ServerProcess
 
 ROUNDS: Final = 5
 REST_RECORDS: Final = 20_000
 QUERIES: Final = 3_000
+TEXTS: Final = 1_920
+BATCH_TOKENS: Final = 512
+"""Tokens of one call of onnxruntime, as `pinyon.inference.minilm` has them."""
 RESULTS: Final = Path(__file__).parent / "results"
 
 
@@ -103,6 +107,29 @@ def query_overhead(bench: Bench) -> dict[str, float]:
     return measured
 
 
+def upsert_text(bench: Bench) -> dict[str, float]:
+    """Server CPU of upserting text against that of onnxruntime alone on the same texts."""
+    texts = workload.texts(TEXTS)
+    bodies = workload.record_bodies(texts)
+    embed = {"model": MINILM, "field_map": {"text": "source_text"}}
+
+    def one_round(number: int) -> dict[str, float]:
+        body = {"name": f"text-{number}", "cloud": "aws", "region": "us-east-1", "embed": embed}
+        host = bench.server.request("POST", "/indexes/create-for-model", body)["host"].removeprefix("http://")
+        cpu_s = bench.cpu_s()
+        elapsed_s = clients.send_rest(host, "/records/namespaces/n/upsert", bodies)
+        cpu_s = bench.cpu_s() - cpu_s
+        bench.drop(f"text-{number}")
+        baseline_s = baselines.embed_texts(texts, BATCH_TOKENS)
+        return {
+            "cpu_ratio": cpu_s / baseline_s,
+            "texts_per_s": TEXTS / elapsed_s,
+            "cpu_ms_per_text": 1e3 * cpu_s / TEXTS,
+        }
+
+    return median_of(one_round)
+
+
 def frames(bench: Bench) -> int:
     """Frames in all logs: the server synced once for each."""
     count = 0
@@ -140,7 +167,12 @@ def machine() -> dict[str, Any]:
 
 
 def main() -> None:
-    benchmarks = {"upsert-grpc": upsert_grpc, "upsert-rest": upsert_rest, "query-overhead": query_overhead}
+    benchmarks = {
+        "upsert-grpc": upsert_grpc,
+        "upsert-rest": upsert_rest,
+        "query-overhead": query_overhead,
+        "upsert-text": upsert_text,
+    }
     chosen = sys.argv[1:] or list(benchmarks)
     results: dict[str, Any] = {"machine": machine()}
     # Beside the checkout, not in a temporary folder: that is often no disk.

@@ -1,8 +1,12 @@
 """The records, request bodies and servers that the benchmarks share."""
 
+import contextlib
+import importlib
+import inspect
 import itertools
 import json
 import struct
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -50,6 +54,26 @@ def json_bodies(rows: np.ndarray) -> list[bytes]:
 def grpc_messages(rows: np.ndarray) -> list[bytes]:
     """Upsert requests in protobuf; written by hand here so that nothing of the server's codec is used."""
     return [b"".join(_field(1, _vector(row, rows[row])) for row in batch) for batch in batches(len(rows))]
+
+
+def texts(count: int) -> list[str]:
+    """English sentences: the first paragraphs of documentation in Python's own library, the same in every run."""
+    found: dict[str, None] = {}
+    for name in sorted(sys.stdlib_module_names - {"antigravity", "this", "idlelib", "test"}):
+        with contextlib.suppress(ImportError):
+            module = importlib.import_module(name)
+            for member in (module, *vars(module).values()):
+                paragraph = (inspect.getdoc(member) or "").partition("\n\n")[0]
+                if len(paragraph) > 40:
+                    found[paragraph] = None
+    return list(itertools.islice(itertools.cycle(found), count))
+
+
+def record_bodies(sentences: list[str], records_per_request: int = 96) -> list[bytes]:
+    """Requests that upsert text, with the field `source_text`."""
+    lines = [json.dumps({"_id": f"id-{row}", "source_text": text}).encode() for row, text in enumerate(sentences)]
+    starts = range(0, len(lines), records_per_request)
+    return [b"\n".join(lines[start : start + records_per_request]) for start in starts]
 
 
 def _vector(row: int, values: np.ndarray) -> bytes:

@@ -1,4 +1,4 @@
-"""The vector examples of Pinecone's page "Upsert data", run by the official client against Pinyon.
+"""The examples of Pinecone's page "Upsert data", run by the official client against Pinyon.
 
     make demo
 
@@ -32,6 +32,32 @@ FILMS = [
     {"id": "C", "values": [0.3] * 8, "metadata": {"genre": "comedy", "year": 2019}},
     {"id": "D", "values": [0.4] * 8, "metadata": {"genre": "drama"}},
 ]
+TEXTS = [
+    {
+        "_id": "rec1",
+        "source_text": "Apples are a great source of dietary fiber, which supports digestion and helps "
+        "maintain a healthy gut.",
+        "category": "digestive system",
+    },
+    {
+        "_id": "rec2",
+        "source_text": "Apples originated in Central Asia and have been cultivated for thousands of "
+        "years, with over 7,500 varieties available today.",
+        "category": "cultivation",
+    },
+    {
+        "_id": "rec3",
+        "source_text": "Rich in vitamin C and other antioxidants, apples contribute to immune health "
+        "and may reduce the risk of chronic diseases.",
+        "category": "immune system",
+    },
+    {
+        "_id": "rec4",
+        "source_text": "The high fiber content in apples can also help regulate blood sugar levels, "
+        "making them a favorable snack for people with diabetes.",
+        "category": "endocrine system",
+    },
+]
 VECTOR_DIM = 128
 VECTOR_COUNT = 10_000
 START_TIMEOUT_S = 20.0
@@ -64,6 +90,8 @@ def run_examples(host: str) -> None:
     upsert_in_batches(pc)
     upsert_over_grpc(host)
     upsert_dataframe(pc)
+    for model in ("multilingual-e5-large", "pinecone-sparse-english-v0"):
+        upsert_and_search_text(pc, model)
 
 
 def upsert_and_query(pc: Pinecone) -> None:
@@ -125,6 +153,23 @@ def upsert_dataframe(pc: Pinecone) -> None:
         pc.Index("dataframe").upsert_from_dataframe(frame, show_progress=False)
 
 
+def upsert_and_search_text(pc: Pinecone, model: str) -> None:
+    say(f"Upsert text into an index for {model}, search it, and rerank what is found")
+    name = f"texts-{model.partition('-')[0]}"
+    embed = {"model": model, "field_map": {"text": "source_text"}}
+    pc.create_index_for_model(name=name, cloud="aws", region="us-east-1", embed=embed)
+    index = pc.Index(name)
+    index.upsert_records(namespace="example-namespace", records=TEXTS)
+    found = index.search(
+        namespace="example-namespace",
+        inputs={"text": "How do apples keep blood sugar low?"},
+        top_k=3,
+        rerank={"model": "bge-reranker-v2-m3", "rank_fields": ["source_text"], "top_n": 2},
+    )
+    for hit in found.result.hits:
+        print(f"    {hit.id}  score {hit.score:.4f}  {hit.fields['source_text'][:70]}…")
+
+
 def show_what_is_there(host: str) -> None:
     pc = Pinecone(api_key="YOUR_API_KEY", host=host)
     for description in pc.list_indexes():
@@ -149,7 +194,7 @@ def random_vectors() -> Iterator[tuple[str, list[float]]]:
 def start_server(data_dir: Path, port: int) -> "subprocess.Popen[bytes]":
     """Start `pinyon serve` and wait until it answers."""
     command = [sys.executable, "-m", "pinyon", "serve", "--data-dir", str(data_dir), "--port", str(port)]
-    command += ["--index-ports", f"{port + 1}-{port + 20}", "--telemetry-level", "warning"]
+    command += ["--index-ports", f"{port + 1}-{port + 20}", "--models-stand-ins", "--telemetry-level", "warning"]
     started = time.monotonic()
     server = subprocess.Popen(command)
     while server.poll() is None and time.monotonic() - started < START_TIMEOUT_S:

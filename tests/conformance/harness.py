@@ -17,6 +17,7 @@ from tests.conformance.environments import (
     npm_environment,
     python_environment,
     required_tool,
+    tool_environment,
 )
 from tests.server_process import ServerProcess
 
@@ -31,10 +32,11 @@ class ScriptError(Exception):
 
 @dataclass(frozen=True)
 class Client:
-    """One official client: its package and version."""
+    """One official client: its package and version, and in an environment with a tool, what that is."""
 
     language: Literal["python", "npm"]
     version: str
+    tool: str = ""
 
     def __str__(self) -> str:
         return f"{self.language}-{self.version}"
@@ -60,6 +62,7 @@ class Client:
         return self.major >= (6 if self.language == "python" else 5)
 
 
+WITH_PINECONE_TEXT: Final = Client("python", "10.2.0", "pinecone-text")
 PYTHON: Final = tuple(Client("python", version) for version in PYTHON_CLIENTS)
 NPM: Final = tuple(Client("npm", version) for version in NPM_CLIENTS)
 
@@ -111,7 +114,8 @@ def run_script(
 def _command(client: Client, script: str) -> tuple[list[str], Path]:
     """The command that runs a script, and the folder to run it in: for JavaScript the one with `node_modules`."""
     if client.language == "python":
-        return [str(python_environment(client.version)), str(SCRIPTS / f"{script}.py")], SCRIPTS
+        python = tool_environment(client.tool) if client.tool else python_environment(client.version)
+        return [str(python), str(SCRIPTS / f"{script}.py")], SCRIPTS
     return [required_tool("node", NODE_ADVICE), str(SCRIPTS / f"{script}.mjs")], npm_environment(client.version)
 
 

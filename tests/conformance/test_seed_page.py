@@ -1,4 +1,4 @@
-"""Every vector example of Pinecone's page "Upsert data", with every Python client, over REST and gRPC.
+"""Every example of Pinecone's page "Upsert data", with every Python client, over REST and gRPC.
 
 The failures expected here are raised inside the client, before it asks the server: no server can change them.
 """
@@ -14,6 +14,21 @@ RECORDS = {
     "B": {"id": "B", "values": [0.2] * 8, "metadata": {"genre": "documentary", "year": 2019}},
     "C": {"id": "C", "values": [0.3] * 8, "metadata": {"genre": "comedy", "year": 2019}},
     "D": {"id": "D", "values": [0.4] * 8, "metadata": {"genre": "drama"}},
+}
+TEXTS = {
+    "rec1": "Apples are a great source of dietary fiber, which supports digestion and helps maintain a healthy gut.",
+    "rec2": "Apples originated in Central Asia and have been cultivated for thousands of years, with over 7,500 "
+    "varieties available today.",
+    "rec3": "Rich in vitamin C and other antioxidants, apples contribute to immune health and may reduce the risk of "
+    "chronic diseases.",
+    "rec4": "The high fiber content in apples can also help regulate blood sugar levels, making them a favorable snack "
+    "for people with diabetes.",
+}
+CATEGORIES = {
+    "rec1": "digestive system",
+    "rec2": "cultivation",
+    "rec3": "immune system",
+    "rec4": "endocrine system",
 }
 FRAME = {"count": 300, "sparse": {"indices": [7, 1007], "values": [0.5, 1.5]}}
 DATASET = "quora_all-MiniLM-L6-bm25"
@@ -40,6 +55,18 @@ def test_records_with_metadata(page, transport):
 def test_ten_thousand_records_arrive(page, example):
     _, seen = page
     assert seen[example] == 10_000
+
+
+def test_records_of_text(page):
+    client, seen = page
+    texts = seen["text_records"]
+    assert {id: fields for id, _, fields in texts["found"]} == {
+        id: {"source_text": text, "category": CATEGORIES[id]} for id, text in TEXTS.items()
+    }
+    assert texts["found"][0][0] == "rec4"
+    assert (texts["positional"] is None) == (client.major < 9)
+    if client.major >= 9:
+        assert "positional argument" in texts["positional"]
 
 
 def test_grpc_async_req_is_gone_from_version_9_on(page):

@@ -4,7 +4,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-for requirements in python-*.in; do
+for requirements in python-*.in server-*.in tools-*.in; do
     uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-annotate --custom-compile-command ./lock.sh \
         "$requirements" --output-file "${requirements%.in}.txt"

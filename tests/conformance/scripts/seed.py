@@ -1,4 +1,4 @@
-"""Every vector example of Pinecone's page "Upsert data", as written there but for host and key: `seed.py PREFIX`.
+"""Every example of Pinecone's page "Upsert data", as written there but for host and key: `seed.py PREFIX`.
 
 Without TLS the gRPC examples need one argument more, see `connect.open_index`; with TLS they need nothing.
 Prints one JSON object: example -> what the client saw, where a failure is the text of an exception.
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plain
+import text_calls
 from connect import VERSION, open_index, rest_client
 from pinecone import ServerlessSpec
 
@@ -21,6 +22,33 @@ from pinecone import ServerlessSpec
 VECTOR_DIM = 128
 VECTOR_COUNT = 10000
 ROW_COUNT = 300
+
+TEXT_RECORDS = [
+    {
+        "_id": "rec1",
+        "source_text": "Apples are a great source of dietary fiber, which supports digestion and helps maintain a "
+        "healthy gut.",
+        "category": "digestive system",
+    },
+    {
+        "_id": "rec2",
+        "source_text": "Apples originated in Central Asia and have been cultivated for thousands of years, with over "
+        "7,500 varieties available today.",
+        "category": "cultivation",
+    },
+    {
+        "_id": "rec3",
+        "source_text": "Rich in vitamin C and other antioxidants, apples contribute to immune health and may reduce "
+        "the risk of chronic diseases.",
+        "category": "immune system",
+    },
+    {
+        "_id": "rec4",
+        "source_text": "The high fiber content in apples can also help regulate blood sugar levels, making them a "
+        "favorable snack for people with diabetes.",
+        "category": "endocrine system",
+    },
+]
 
 
 def create(kind: str, dimension: int) -> str:
@@ -155,6 +183,22 @@ def frame(metadata: str, *, as_lists: bool = False) -> pd.DataFrame:
     )
 
 
+def text_records() -> dict[str, Any]:
+    """Texts to sparse vectors, as on the page, and a search for them. 9 and 10 take only keywords, and say so."""
+    pc = rest_client()
+    name = f"{PREFIX}-texts"
+    embed = {"model": "pinecone-sparse-english-v0", "field_map": {"text": "source_text"}}
+    pc.create_index_for_model(name=name, cloud="aws", region="us-east-1", embed=embed)
+    index = open_index("rest", pc.describe_index(name).host)
+
+    seen: dict[str, Any] = {"positional": plain.failure(index.upsert_records, "example-namespace", TEXT_RECORDS)}
+    if VERSION >= (9,):
+        index.upsert_records(namespace="example-namespace", records=TEXT_RECORDS)
+    query = {"inputs": {"text": "apples for people with diabetes"}, "top_k": 4}
+    seen["found"] = text_calls.answer(text_calls.search(index, "example-namespace", {"query": query}))["hits"]
+    return seen
+
+
 def data_frames(index: Any) -> dict[str, Any]:
     """`upsert_from_dataframe` with each kind of cell: records counted afterwards, or what the client raised."""
     frames = {
@@ -193,6 +237,7 @@ def main() -> None:
     host = create("frames", dimension=384)
     for transport in ("rest", "grpc"):
         seen[f"frames_{transport}"] = data_frames(open_index(transport, host))
+    seen["text_records"] = plain.outcome(text_records)
     print(json.dumps(seen))
 
 
