@@ -28,8 +28,6 @@ ROUNDS: Final = 5
 REST_RECORDS: Final = 20_000
 QUERIES: Final = 3_000
 TEXTS: Final = 1_920
-BATCH_TOKENS: Final = 512
-"""Tokens of one call of onnxruntime, as `pinyon.inference.minilm` has them."""
 RESULTS: Final = Path(__file__).parent / "results"
 
 
@@ -120,7 +118,7 @@ def upsert_text(bench: Bench) -> dict[str, float]:
         elapsed_s = clients.send_rest(host, "/records/namespaces/n/upsert", bodies)
         cpu_s = bench.cpu_s() - cpu_s
         bench.drop(f"text-{number}")
-        baseline_s = baselines.embed_texts(texts, BATCH_TOKENS)
+        baseline_s = baselines.embed_texts(texts, workload.TEXTS_PER_REQUEST)
         return {
             "cpu_ratio": cpu_s / baseline_s,
             "texts_per_s": TEXTS / elapsed_s,

@@ -12,6 +12,9 @@ import simdjson
 import tokenizers
 
 from pinyon.inference import minilm
+from pinyon.inference.batching import Job, next_batch
+from pinyon.inference.protocol import Piece
+from pinyon.inference.worker import WorkerLimits
 
 
 def append_to_file(folder: Path, parts: Sequence[bytes], sync_count: int) -> float:
@@ -30,10 +33,10 @@ def append_to_file(folder: Path, parts: Sequence[bytes], sync_count: int) -> flo
     return elapsed
 
 
-def embed_texts(texts: Sequence[str], batch_tokens_max: int) -> float:
-    """Run the packaged MiniLM by onnxruntime alone, on texts in batches of similar length. Returns CPU seconds.
+def embed_texts(texts: Sequence[str], texts_per_request: int) -> float:
+    """Run the packaged MiniLM by onnxruntime alone, on the batches that a worker makes of each request.
 
-    Tokens are split and batches laid out before the clock starts.
+    Tokens are split and batches laid out before the clock starts. Returns CPU seconds.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -41,8 +44,9 @@ def embed_texts(texts: Sequence[str], batch_tokens_max: int) -> float:
     tokenizer = tokenizers.Tokenizer.from_buffer(minilm.read_packaged(minilm.TOKENIZER))
     tokenizer.no_padding()
     tokenizer.enable_truncation(minilm.TOKENS_MAX)
-    sequences = sorted((encoding.ids for encoding in tokenizer.encode_batch(list(texts))), key=len)
-    feeds = [_feed(batch) for batch in _by_length(sequences, batch_tokens_max)]
+    sequences = [encoding.ids for encoding in tokenizer.encode_batch(list(texts))]
+    starts = range(0, len(sequences), texts_per_request)
+    feeds = [_feed(batch) for start in starts for batch in _batches(sequences[start : start + texts_per_request])]
     session.run(None, feeds[0])
     started = time.process_time()
     for feed in feeds:
@@ -50,15 +54,14 @@ def embed_texts(texts: Sequence[str], batch_tokens_max: int) -> float:
     return time.process_time() - started
 
 
-def _by_length(sequences: Sequence[list[int]], tokens_max: int) -> Iterator[list[list[int]]]:
-    """Batches of sequences that come sorted by length, each with at most so many tokens when padded."""
-    batch: list[list[int]] = []
-    for sequence in sequences:
-        if batch and (len(batch) + 1) * len(sequence) > tokens_max:
-            yield batch
-            batch = []
-        batch.append(sequence)
-    yield batch
+def _batches(sequences: Sequence[list[int]]) -> Iterator[list[list[int]]]:
+    job = Job([Piece(len(sequence), sequence) for sequence in sequences], is_urgent=False)
+    limits = WorkerLimits(pieces_max=len(sequences), timeout_s=1.0)
+    while job.left:
+        batch = next_batch([job], limits.batch_pieces_max, limits.batch_tokens_max)
+        for _, position in batch:
+            job.left.remove(position)
+        yield [sequences[position] for _, position in batch]
 
 
 def _feed(batch: list[list[int]]) -> dict[str, np.ndarray]:

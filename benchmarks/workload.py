@@ -15,6 +15,7 @@ import numpy as np
 DIMENSION: Final = 384
 RECORDS: Final = 100_000
 RECORDS_PER_REQUEST: Final = 500
+TEXTS_PER_REQUEST: Final = 96
 GENRES: Final = ("comedy", "documentary", "drama", "action", "horror")
 
 
@@ -69,7 +70,7 @@ def texts(count: int) -> list[str]:
     return list(itertools.islice(itertools.cycle(found), count))
 
 
-def record_bodies(sentences: list[str], records_per_request: int = 96) -> list[bytes]:
+def record_bodies(sentences: list[str], records_per_request: int = TEXTS_PER_REQUEST) -> list[bytes]:
     """Requests that upsert text, with the field `source_text`."""
     lines = [json.dumps({"_id": f"id-{row}", "source_text": text}).encode() for row, text in enumerate(sentences)]
     starts = range(0, len(lines), records_per_request)

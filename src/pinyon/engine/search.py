@@ -122,7 +122,8 @@ def _dense_candidates(view: View, hits: _SparseHits, plan: SearchPlan) -> tuple[
         return candidates, np.zeros(0)
     starts = [0, *accumulate(len(each.rows) for each in scored)]
     goodness = np.concatenate([each.goodness for each in scored])
-    _add_dots(view, scored, starts, hits, goodness)
+    if len(hits.rows):
+        _add_dots(view, scored, starts, hits, goodness)
     chosen = exact.best_candidates(goodness, plan.top_k, _slack(scored, goodness, plan))
     exact_goodness: list[Float64s] = []
     row_numbers: list[Int64s] = []
@@ -161,6 +162,8 @@ def _add_dots(view: View, scored: list[_Scored], starts: list[int], hits: _Spars
 def _dots_of(rows: Int64s, hits: _SparseHits) -> Float64s:
     """The dot product of each of some rows of the memtable, 0 for those that share no index with the query."""
     dots = np.zeros(len(rows))
+    if not len(hits.rows):
+        return dots
     is_hit = is_member(rows, hits.rows)
     dots[is_hit] = hits.dots[np.searchsorted(hits.rows, rows[is_hit])]
     return dots
