@@ -23,19 +23,20 @@ class _Task:
 
 
 class Workers:
-    """A fixed number of threads, ended by leaving the context.
+    """Threads, as many as calls were under way at once so far, up to a limit. Leaving the context ends them.
 
-    `run` is called on the event loop that was running when they were made.
+    `run` is called on the event loop that was running when they were made; all counts are changed on that loop.
     """
 
     def __init__(self, count: int, *, name: str = "worker", waiting_max: int | None = None) -> None:
-        """Start `count` threads named `name`; of the calls that find none free, `waiting_max` may wait."""
+        """Use up to `count` threads named `name`; of the calls that find none free, `waiting_max` may wait."""
+        self._count = count
+        self._name = name
         self._waiting_max = waiting_max
+        self._under_way = 0
         self._loop = asyncio.get_running_loop()
         self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._threads = [threading.Thread(target=self._work, name=f"{name}-{number}") for number in range(count)]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
 
     async def run(self, when_done: Callable[[], None], function: Callable[..., Any], *arguments: Any) -> Any:
         """Call a function in one of the threads and return what it returns.
@@ -49,11 +50,14 @@ class Workers:
         Raises:
             ResourceExhaustedError: too many calls wait already; `when_done` was called.
         """
-        if self._waiting_max is not None and self._tasks.qsize() >= self._waiting_max:
+        if self._waiting_max is not None and self._under_way >= self._count + self._waiting_max:
             when_done()
             raise ResourceExhaustedError("Too many requests wait for a model. Please retry.")
         task = _Task(function, arguments, self._loop.create_future())
-        task.future.add_done_callback(lambda _: when_done())
+        task.future.add_done_callback(lambda _: self._finish(when_done))
+        self._under_way += 1
+        if len(self._threads) < min(self._under_way, self._count):
+            self._start_thread()
         self._tasks.put(task)
         try:
             return await asyncio.shield(task.future)
@@ -70,6 +74,15 @@ class Workers:
             self._tasks.put(None)
         for thread in self._threads:
             await asyncio.to_thread(thread.join)
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}")
+        self._threads.append(thread)
+        thread.start()
+
+    def _finish(self, when_done: Callable[[], None]) -> None:
+        self._under_way -= 1
+        when_done()
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

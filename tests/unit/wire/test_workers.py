@@ -115,3 +115,29 @@ def test_a_call_too_many_is_refused_and_lets_go_of_what_it_held() -> None:
 
     asyncio.run(scenario())
     assert released == ["refused"]
+
+
+def test_threads_are_started_when_they_are_needed() -> None:
+    go, both_inside = threading.Event(), threading.Barrier(3, timeout=10)
+
+    def block() -> None:
+        both_inside.wait()
+        go.wait(10)
+
+    def started() -> int:
+        return sum(thread.name.startswith("lazy-") for thread in threading.enumerate())
+
+    async def scenario() -> None:
+        async with Workers(3, name="lazy") as workers:
+            assert started() == 0
+            for _ in range(3):
+                await workers.run(nothing, str)
+            assert started() == 1, "one after another"
+            blocked = [asyncio.create_task(workers.run(nothing, block)) for _ in range(2)]
+            await asyncio.to_thread(both_inside.wait)
+            assert started() == 2
+            go.set()
+            await asyncio.gather(*blocked)
+        assert started() == 0
+
+    asyncio.run(scenario())
