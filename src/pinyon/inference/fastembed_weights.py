@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pinyon.errors import InvalidArgumentError, NotFoundError, UnavailableError
+from pinyon.inference.choice import install_advice
 from pinyon.inference.excerpt import excerpt, inner_tokens
 from pinyon.inference.protocol import Piece, Truncate
 from pinyon.storage.local import LocalStorage
@@ -101,7 +102,7 @@ class Weights:
         try:
             facade = self._facade()
         except ImportError as error:
-            raise UnavailableError(f"{self.name} needs a package: pip install 'pinyon[models]' ({error})") from error
+            raise UnavailableError(f"{self.name} needs a package: {install_advice('models')} ({error})") from error
         description = self._description(facade)
         folder = self._fetched(facade, description) if self._folder is None else Path(self._folder)
         self.fingerprint = f"fastembed:{self.name}:{self._checksum(folder, _files(description))}"

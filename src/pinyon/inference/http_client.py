@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from pinyon.errors import PinyonError, ResourceExhaustedError, UnavailableError
+from pinyon.inference.choice import install_advice
 
 Answer = TypeVar("Answer")
 
@@ -69,7 +70,7 @@ class HttpClient:
         try:
             import httpx
         except ImportError as error:
-            raise UnavailableError("Models over HTTP need a package: pip install 'pinyon[models]'") from error
+            raise UnavailableError(f"Models over HTTP need a package: {install_advice('models')}") from error
         logging.getLogger("httpx").setLevel(logging.WARNING)  # It writes a line for every request.
         self._close()
         self._httpx = httpx

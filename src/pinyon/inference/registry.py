@@ -15,6 +15,21 @@ Embedder: TypeAlias = DenseModel | SparseModel
 Served: TypeAlias = Embedder | RerankModel
 
 _NAMES_SHOWN_MAX: Final = 20
+_NAME_SHOWN_MAX: Final = 80
+
+
+class ModelNotFoundError(NotFoundError):
+    """No model of that name is served.
+
+    Attributes:
+        name: as it was asked for, shortened.
+        detail: what follows "not found" in the message.
+    """
+
+    def __init__(self, name: str, detail: str) -> None:
+        self.name = name[:_NAME_SHOWN_MAX]
+        self.detail = detail
+        super().__init__(f"Model {self.name} not found{detail}")
 
 
 class Registry:
@@ -33,7 +48,7 @@ class Registry:
         """What is told about one model.
 
         Raises:
-            NotFoundError: no model of that name is served.
+            ModelNotFoundError: no model of that name is served.
             UnavailableError: only the loaded model knows its dimension, and it cannot be loaded.
         """
         return self._find(name, DenseModel, SparseModel, RerankModel).info
@@ -42,7 +57,7 @@ class Registry:
         """A model that embeds.
 
         Raises:
-            NotFoundError: no model of that name is served.
+            ModelNotFoundError: no model of that name is served.
             InvalidArgumentError: it does not embed.
         """
         model = self._find(name, DenseModel, SparseModel)
@@ -54,7 +69,7 @@ class Registry:
         """A model that reranks.
 
         Raises:
-            NotFoundError: no model of that name is served.
+            ModelNotFoundError: no model of that name is served.
             InvalidArgumentError: it does not rerank.
         """
         model = self._find(name, RerankModel)
@@ -68,7 +83,7 @@ class Registry:
         if model is not None:
             return model
         if name in self._advice:
-            raise NotFoundError(f"Model {name} not found: it is known, but not served here. {self._advice[name]}")
-        names = sorted(name for name, model in self._models.items() if isinstance(model, kinds))
-        shown = ", ".join(f"'{name}'" for name in names[:_NAMES_SHOWN_MAX])
-        raise NotFoundError(f"Model {name[:80]} not found. Supported models: {shown}")
+            raise ModelNotFoundError(name, f": it is known, but not served here. {self._advice[name]}")
+        names = sorted(other for other, served in self._models.items() if isinstance(served, kinds))
+        shown = ", ".join(f"'{other}'" for other in names[:_NAMES_SHOWN_MAX])
+        raise ModelNotFoundError(name, f". Supported models: {shown}")

@@ -1,11 +1,12 @@
 """A model under the name that requests use: what is told about it, its backend, and the worker that runs it.
 
-Any thread may call any method; all but `info` and `served_by` may wait for the model to be loaded, and raise
+Any thread may call any method; all but `listed_info` and `served_by` may wait for the model to be loaded, and raise
 UnavailableError where it cannot be, and ResourceExhaustedError where too much waits for it already.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from pinyon.inference.info import ModelInfo
 from pinyon.inference.protocol import (
     DenseEncoder,
     EncodeOptions,
+    Encoder,
     InputType,
+    Output,
+    Piece,
     Reranker,
     SparseEmbedding,
     SparseEncoder,
@@ -24,46 +28,73 @@ from pinyon.inference.protocol import (
 from pinyon.inference.worker import Worker
 from pinyon.model.record import Float32s, SparseVector, UInt32s
 
+Backend = TypeVar("Backend")
 
-class DenseModel:
-    """A model that embeds texts in dense vectors."""
 
-    def __init__(
-        self, info: ModelInfo, encoder: DenseEncoder, worker: Worker[Float32s], *, served_by: str = ""
-    ) -> None:
-        """Serve `encoder` under the name of `info`.
+class _Model(Generic[Backend, Output]):
+    """What all kinds have."""
+
+    def __init__(self, info: ModelInfo, backend: Backend, worker: Worker[Output], *, served_by: str = "") -> None:
+        """Serve `backend` under the name of `info`.
 
         Args:
-            info: without a `default_dimension` where only the loaded model knows it.
-            encoder: what embeds.
+            info: of a dense model, without a `default_dimension` where only the loaded model knows it.
+            backend: an encoder, or a reranker.
             worker: what runs it.
             served_by: what stands in for the named model, as told to people; "" for the model itself. Vectors of a
                 stand-in are padded with zeros to the dimension of the model, which changes no score.
         """
-        self._info = info
-        self._encoder = encoder
+        self._backend = backend
         self._worker = worker
+        self.listed_info = info
+        """What is told about it, without waiting; the dimension may be missing."""
         self.served_by = served_by
 
     @property
     def info(self) -> ModelInfo:
-        """What is told about it, with its dimension."""
-        if self._info.default_dimension is not None:
-            return self._info
-        self._worker.ensure_loaded()
-        dimension = self._encoder.dimension
-        return replace(self._info, default_dimension=dimension, supported_dimensions=(dimension,))
+        """What is told about it."""
+        return self.listed_info
 
-    @property
-    def listed_info(self) -> ModelInfo:
-        """As `info`, but never waits; the dimension may be missing."""
-        return self._info
+    def _compute(self, prepare: Callable[[], list[Piece]], is_urgent: bool) -> tuple[list[Output], int]:
+        """Load the model, split texts with `prepare`, and compute, all within one deadline.
+
+        Returns:
+            The outputs, and the tokens of all pieces together.
+        """
+        deadline_s = self._worker.deadline_s()
+        self._worker.ensure_loaded(deadline_s)
+        pieces = prepare()
+        return self._worker.run(pieces, is_urgent, deadline_s), sum(piece.token_count for piece in pieces)
+
+
+AnyEncoder = TypeVar("AnyEncoder", bound=Encoder[Any])
+
+
+class _EmbeddingModel(_Model[AnyEncoder, Output]):
+    """What models that embed have."""
 
     @property
     def fingerprint(self) -> str:
         """What its vectors depend on: vectors of another fingerprint must not be mixed with them."""
         self._worker.ensure_loaded()
-        return self._encoder.fingerprint
+        return self._backend.fingerprint
+
+    def _embed(self, texts: Sequence[str], options: EncodeOptions) -> tuple[list[Output], int]:
+        is_urgent = options.input_type is InputType.QUERY
+        return self._compute(lambda: self._backend.prepare(texts, options), is_urgent)
+
+
+class DenseModel(_EmbeddingModel[DenseEncoder, Float32s]):
+    """A model that embeds texts in dense vectors."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is told about it, with its dimension."""
+        if self.listed_info.default_dimension is not None:
+            return self.listed_info
+        self._worker.ensure_loaded()
+        dimension = self._backend.dimension
+        return replace(self.listed_info, default_dimension=dimension, supported_dimensions=(dimension,))
 
     def embed(self, texts: Sequence[str], options: EncodeOptions) -> tuple[Float32s, int]:
         """Embed texts.
@@ -74,43 +105,20 @@ class DenseModel:
         Raises:
             InvalidArgumentError: a text is too long.
         """
-        deadline_s = self._worker.deadline_s()
-        self._worker.ensure_loaded(deadline_s)
+        if self.served_by and options.dimension is None:
+            options = replace(options, dimension=self.listed_info.default_dimension)
+        rows, token_count = self._embed(texts, options)
+        vectors = np.stack(rows)
         dimension = options.dimension or self.info.default_dimension
-        if self.served_by:
-            options = replace(options, dimension=dimension)
-        pieces = self._encoder.prepare(texts, options)
-        is_urgent = options.input_type is InputType.QUERY
-        vectors = np.stack(self._worker.run(pieces, is_urgent, deadline_s))
         if vectors.shape[1] != dimension:
             raise UnavailableError(
-                f"The backend of {self._info.name} gives vectors of dimension {vectors.shape[1]}, not {dimension}"
+                f"The backend of {self.listed_info.name} gives vectors of dimension {vectors.shape[1]}, not {dimension}"
             )
-        return vectors, sum(piece.token_count for piece in pieces)
+        return vectors, token_count
 
 
-class SparseModel:
+class SparseModel(_EmbeddingModel[SparseEncoder, SparseEmbedding]):
     """A model that embeds texts in sparse vectors."""
-
-    def __init__(
-        self, info: ModelInfo, encoder: SparseEncoder, worker: Worker[SparseEmbedding], *, served_by: str = ""
-    ) -> None:
-        """Serve `encoder` under the name of `info`; see `DenseModel`."""
-        self.info = info
-        self._encoder = encoder
-        self._worker = worker
-        self.served_by = served_by
-
-    @property
-    def listed_info(self) -> ModelInfo:
-        """As `info`."""
-        return self.info
-
-    @property
-    def fingerprint(self) -> str:
-        """What its vectors depend on: vectors of another fingerprint must not be mixed with them."""
-        self._worker.ensure_loaded()
-        return self._encoder.fingerprint
 
     def embed(self, texts: Sequence[str], options: EncodeOptions) -> tuple[list[SparseEmbedding], int]:
         """Embed texts: one embedding each, and the tokens of all together.
@@ -118,42 +126,26 @@ class SparseModel:
         Raises:
             InvalidArgumentError: a text is too long.
         """
-        deadline_s = self._worker.deadline_s()
-        self._worker.ensure_loaded(deadline_s)
-        pieces = self._encoder.prepare(texts, options)
-        embeddings = self._worker.run(pieces, options.input_type is InputType.QUERY, deadline_s)
-        return embeddings, sum(piece.token_count for piece in pieces)
+        return self._embed(texts, options)
 
     @property
     def weighs_queries(self) -> bool:
         """True if a query should get its weights from what is searched, by `weigh_query`."""
-        return isinstance(self._encoder, WeighsQueries)
+        return isinstance(self._backend, WeighsQueries)
 
     def weigh_query(self, query: SparseVector, record_count: int, frequencies: Sequence[int]) -> SparseVector:
         """See `WeighsQueries`; only where `weighs_queries` is true."""
-        assert isinstance(self._encoder, WeighsQueries)
-        return self._encoder.weigh_query(query, record_count, frequencies)
+        assert isinstance(self._backend, WeighsQueries)
+        return self._backend.weigh_query(query, record_count, frequencies)
 
     def indices_of(self, terms: Sequence[str]) -> UInt32s:
         """See `WeighsQueries`; only where `weighs_queries` is true."""
-        assert isinstance(self._encoder, WeighsQueries)
-        return self._encoder.indices_of(terms)
+        assert isinstance(self._backend, WeighsQueries)
+        return self._backend.indices_of(terms)
 
 
-class RerankModel:
+class RerankModel(_Model[Reranker, float]):
     """A model that scores documents by how well they answer a query."""
-
-    def __init__(self, info: ModelInfo, reranker: Reranker, worker: Worker[float], *, served_by: str = "") -> None:
-        """Serve `reranker` under the name of `info`; see `DenseModel`."""
-        self.info = info
-        self._reranker = reranker
-        self._worker = worker
-        self.served_by = served_by
-
-    @property
-    def listed_info(self) -> ModelInfo:
-        """As `info`."""
-        return self.info
 
     def rerank(self, query: str, documents: Sequence[str], truncate: Truncate) -> list[float]:
         """Score each document, from 0 to 1, higher is better.
@@ -161,6 +153,5 @@ class RerankModel:
         Raises:
             InvalidArgumentError: a pair of query and document is too long.
         """
-        deadline_s = self._worker.deadline_s()
-        self._worker.ensure_loaded(deadline_s)
-        return self._worker.run(self._reranker.prepare(query, documents, truncate), True, deadline_s)
+        scores, _ = self._compute(lambda: self._backend.prepare(query, documents, truncate), is_urgent=True)
+        return scores

@@ -227,12 +227,12 @@ class ModelWorker(Generic[Output]):
             raise PayloadTooLargeError(f"Model {self._name} takes at most {pieces_max} texts at once, got {count}")
         with self._changed:
             self._refuse_if_closed()
-            self._refuse_if_too_long(request, deadline_s)
+            self._refuse_if_too_much(request, deadline_s)
             self._waiting.append(request)
             self._changed.notify()
         return request
 
-    def _refuse_if_too_long(self, request: _Request[Output], deadline_s: float) -> None:
+    def _refuse_if_too_much(self, request: _Request[Output], deadline_s: float) -> None:
         """Refuse a request if the queue is full, or if it would not be its turn in time."""
         ahead = [other for other in self._waiting if other.is_urgent == request.is_urgent]
         text_count = sum(len(other.left) for other in ahead)

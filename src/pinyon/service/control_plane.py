@@ -185,8 +185,7 @@ class ControlPlane:
         check_filterable_fields(request.filterable_fields)
         deployment = complete_deployment(request.deployment)
         tags = merged_tags({}, request.tags)
-        request, embed = self._with_model(request)
-        check_vectors(request)
+        request, embed = self._with_vectors(request)
         return IndexDefinition(
             name=name,
             index_id=self._ids.new_id(),
@@ -201,9 +200,10 @@ class ControlPlane:
             embed=embed,
         )
 
-    def _with_model(self, request: CreateIndex) -> tuple[CreateIndex, Embed | None]:
-        """The request with the vectors of its model, if it names one, and how the index then embeds text."""
+    def _with_vectors(self, request: CreateIndex) -> tuple[CreateIndex, Embed | None]:
+        """The request with the vectors of its model, if it names one, checked; and how the index then embeds text."""
         if request.embed is None:
+            check_vectors(request)
             return request, None
         model = self._model(request.embed.model)
         completed = with_vectors_of(model.info, request)

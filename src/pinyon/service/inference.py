@@ -12,7 +12,7 @@ from typing import Any
 from pinyon.errors import InvalidArgumentError, NotFoundError
 from pinyon.inference.info import ModelInfo, ModelKind
 from pinyon.inference.protocol import Truncate
-from pinyon.inference.registry import Embedder, Registry
+from pinyon.inference.registry import Embedder, ModelNotFoundError, Registry
 from pinyon.inference.served import RerankModel
 from pinyon.service.inference_requests import Embedded, EmbedTexts, ListModels, Ranked, Rerank, Reranked
 from pinyon.service.inference_rules import (
@@ -98,7 +98,7 @@ class Inference:
             NotFoundError: no such model is served.
             InvalidArgumentError: the model does not take such fields or parameters.
         """
-        with _quoting(model):
+        with _quoting():
             found = self._registry.reranker(model)
         check_rank_fields(found.info, rank_fields)
         return Ranking(found, rank_fields, truncate_of(complete_parameters(found.info, parameters)))
@@ -110,7 +110,7 @@ class Inference:
             NotFoundError: no such model is served.
             InvalidArgumentError: it does not embed.
         """
-        with _quoting(model):
+        with _quoting():
             return self._registry.embedder(model)
 
     def list_models(self, request: ListModels) -> list[ModelInfo]:
@@ -138,9 +138,9 @@ class Inference:
 
 
 @contextmanager
-def _quoting(model: str) -> Iterator[None]:
+def _quoting() -> Iterator[None]:
     """Say that a model is not found as Pinecone does where one is to be used; elsewhere its name has no quotes."""
     try:
         yield
-    except NotFoundError as error:
-        raise NotFoundError(error.message.replace(f"Model {model}", f"Model '{model}'", 1)) from error
+    except ModelNotFoundError as error:
+        raise NotFoundError(f"Model '{error.name}' not found{error.detail}") from error

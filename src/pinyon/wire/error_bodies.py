@@ -1,5 +1,7 @@
 """Errors of REST: two body shapes, by path, and plain text for a refused key."""
 
+from collections.abc import Iterable
+
 import orjson
 
 from pinyon.errors import PinyonError, ResourceExhaustedError, UnauthenticatedError
@@ -25,6 +27,14 @@ def error_response(error: PinyonError, request: Request) -> Response:
     if isinstance(error, ResourceExhaustedError):
         headers["retry-after"] = f"{error.retry_after_s:g}"
     return Response(status.http, body, headers)
+
+
+def method_not_allowed(request: Request, allowed: Iterable[str]) -> Response:
+    """The answer to a method that a path of the control plane's shape does not have."""
+    methods = ", ".join(allowed)
+    message = f"{request.method} is not allowed for {request.raw_path}, only {methods}"
+    body = {"status": 405, "error": {"code": "UNIMPLEMENTED", "message": message}}
+    return Response(405, orjson.dumps(body), {"allow": methods})
 
 
 def _has_rpc_errors(request: Request) -> bool:

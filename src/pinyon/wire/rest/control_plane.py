@@ -12,6 +12,7 @@ from pinyon.errors import NotFoundError, UnimplementedError
 from pinyon.model.index import IndexDefinition
 from pinyon.service.control_plane import ControlPlane
 from pinyon.service.inference import Inference
+from pinyon.wire.error_bodies import method_not_allowed
 from pinyon.wire.http import Request, Response
 from pinyon.wire.rest.embed_bodies import parse_create_for_model
 from pinyon.wire.rest.index_bodies import parse_configure, parse_create
@@ -111,10 +112,7 @@ def _call(handlers: Handlers, request: Request) -> Response:
     handler = handlers.get(request.method)
     if handler is not None:
         return handler(request)
-    allowed = ", ".join(handlers)
-    message = f"{request.method} is not allowed for {request.raw_path}, only {allowed}"
-    body = {"status": 405, "error": {"code": "UNIMPLEMENTED", "message": message}}
-    return Response(405, msgspec.json.encode(body), {"allow": allowed})
+    return method_not_allowed(request, handlers)
 
 
 def _json(status: int, body: dict[str, Any]) -> Response:

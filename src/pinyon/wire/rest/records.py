@@ -12,6 +12,7 @@ import orjson
 from pinyon.errors import NotFoundError
 from pinyon.service.record_requests import Hit, Hits, UpsertRecords
 from pinyon.service.records import Records
+from pinyon.wire.error_bodies import method_not_allowed
 from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Request, Response
 from pinyon.wire.rest.record_bodies import parse_records, parse_search
 
@@ -37,7 +38,7 @@ class RecordsRoutes:
         if not request.raw_path.startswith(_PREFIX) or not slash or verb not in self._handlers:
             raise NotFoundError(f"Path {request.raw_path} not found")
         if request.method != "POST":
-            return _method_not_allowed(request)
+            return method_not_allowed(request, ["POST"])
         return self._handlers[verb](request, unquote(name))
 
     def _upsert(self, request: Request, namespace: str) -> Response:
@@ -63,9 +64,3 @@ def _hits(result: Hits) -> Response:
 
 def _hit(hit: Hit) -> dict[str, Any]:
     return {"_id": hit.id, "_score": np.float32(hit.score), "fields": hit.fields}
-
-
-def _method_not_allowed(request: Request) -> Response:
-    message = f"{request.method} is not allowed for {request.raw_path}, only POST"
-    body = {"status": 405, "error": {"code": "UNIMPLEMENTED", "message": message}}
-    return Response(405, orjson.dumps(body), {"allow": "POST"})
