@@ -22,7 +22,7 @@ from benchmarks.__main__ import RESULTS, machine
 from pinyon.engine.background import Background
 from pinyon.engine.database import Database
 from pinyon.engine.operations import UpsertRecords
-from pinyon.engine.search import SearchPlan
+from pinyon.engine.search_plan import SearchPlan
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.model.record import Float32s, RecordBatch, SparseColumn, SparseVector
@@ -58,7 +58,7 @@ class Filled:
     @property
     def run_values(self) -> list[int]:
         """The number of values in each run."""
-        return [len(run.postings) for run in self.index.read("n")[0].runs.runs]
+        return [len(run.postings) for each in self.index.read("n")[0].memtables for run in each.runs.runs]
 
     def settle(self) -> None:
         """Wait for the runs that searches asked for."""

@@ -69,11 +69,11 @@ class Rest:
         self._routes = DataPlaneRoutes(plane, Records(plane, Inference(models or Registry([]))))
         self._headers = {} if version is None else {"x-pinecone-api-version": version}
 
-    def send(self, method: str, target: str, body: Any = None) -> Answer:
+    def send(self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """Send one request; `body` is sent as JSON unless it is bytes."""
         path, _, query = target.partition("?")
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        request = Request(method, path, query, self._headers, content)
+        request = Request(method, path, query, self._headers | (headers or {}), content)
         try:
             response = self._routes.handle(request)
         except PinyonError as error:
@@ -103,14 +103,15 @@ class Grpc:
         self._routes = GrpcRoutes(plane)
         self._headers = {} if version is None else {"x-pinecone-api-version": version}
 
-    def call(self, method: str, request: Any) -> tuple[Any, dict[str, str]]:
+    def call(self, method: str, request: Any, headers: dict[str, str] | None = None) -> tuple[Any, dict[str, str]]:
         """The response, and the initial metadata before it.
 
         Raises:
             GrpcError: the call failed.
         """
         try:
-            reply = self._routes.call(f"/VectorService/{method}", frame([request.SerializeToString()]), self._headers)
+            message = frame([request.SerializeToString()])
+            reply = self._routes.call(f"/VectorService/{method}", message, self._headers | (headers or {}))
         except PinyonError as error:
             raise GrpcError(status_of(error).grpc, error.message) from error
         assert reply.body[0] == 0

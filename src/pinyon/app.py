@@ -13,9 +13,11 @@ import msgspec
 import threadpoolctl
 
 from pinyon.clock import Clock, RandomIds, SystemClock
-from pinyon.engine.background import Background
+from pinyon.engine.background import Background, Ticker
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
+from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.report import Report
 from pinyon.errors import UnavailableError
 from pinyon.inference.backends import Backends, ModelOptions
 from pinyon.inference.worker import WorkerLimits
@@ -29,6 +31,7 @@ from pinyon.service.records import Records
 from pinyon.settings import ModelSettings, ServerSettings, Settings
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.lock import lock_directory
+from pinyon.storage.machine import machine_memory_bytes
 from pinyon.telemetry import configure, log_event
 from pinyon.wire.asgi import Application, Gate
 from pinyon.wire.grpc.servicer import GrpcRoutes
@@ -51,6 +54,9 @@ _MODEL_THREADS = 128
 
 _MODEL_REQUESTS_WAITING_MAX = 64
 """How many such requests may wait for one of these threads; more are told to come again."""
+
+_TICK_S = 1.0
+"""How often is looked for maintenance that is due."""
 
 _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
@@ -134,6 +140,10 @@ class ServedIndexes:
             asyncio.run_coroutine_threadsafe(leaving, self._loop).result(_LEAVE_TIMEOUT_S)
         log_event(log, logging.INFO, "deleted index", index=name, port=definition.port)
 
+    def report(self) -> Report:
+        """Who uses what."""
+        return self._database.report()
+
     async def _leave(self, listener: Listener) -> None:
         self._leaving.add(listener)
         await listener.stop()
@@ -177,14 +187,22 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
     backends = Backends(_model_options(settings.models), SystemClock())
     control_sockets = bind(settings.server.host, settings.server.port)
     async with contextlib.AsyncExitStack() as stack:
-        background = stack.enter_context(contextlib.closing(Background()))
+        runs, flushes, work = (
+            stack.enter_context(contextlib.closing(Background(name))) for name in ("runs", "flush", "work")
+        )
+        limit_bytes = memory_limit_bytes(settings.server)
         database = Database(
             storage,
             new_salt=lambda: bytes.fromhex(RandomIds().new_id()),
             log_file_bytes_max=settings.log.file_bytes_max,
-            run_later=background.submit,
+            run_later=runs.submit,
+            flush_later=flushes.submit,
+            work_later=work.submit,
+            maintenance_options=MaintenanceOptions(target_recall=settings.search.target_recall),
+            memory_limit_bytes=limit_bytes,
         )
         stack.enter_context(contextlib.closing(database))
+        stack.enter_context(contextlib.closing(Ticker(database.tick, _TICK_S)))
         workers = await stack.enter_async_context(Workers(_WORKER_THREADS))
         control_workers = await stack.enter_async_context(Workers(_CONTROL_THREADS, name="control"))
         model_workers = await stack.enter_async_context(
@@ -222,14 +240,30 @@ def advertised(server: ServerSettings, port: int) -> str:
     return host if server.tls else f"http://{host}"
 
 
+def memory_limit_bytes(server: ServerSettings) -> int | None:
+    """The memory to plan with: what was given, or half of the machine's; None where that is not known."""
+    if server.memory_limit_bytes is not None:
+        return server.memory_limit_bytes
+    machine_bytes = machine_memory_bytes()
+    return None if machine_bytes is None else machine_bytes // 2
+
+
 def _gate(settings: Settings, workers: Workers, model_workers: Workers) -> Gate:
     admission = Admission(
         requests_max=settings.limits.requests_in_flight_max,
-        bytes_max=settings.limits.bytes_in_flight_max,
+        bytes_max=_bytes_in_flight_max(settings),
         request_bytes_max=settings.limits.request_bytes_max,
     )
     authenticator = Authenticator(settings.server.api_keys)
     return Gate(authenticator, admission, workers, model_workers, SystemClock(), RandomIds())
+
+
+def _bytes_in_flight_max(settings: Settings) -> int:
+    """As set, but no more than a quarter of the memory to plan with, and at least one request."""
+    limits, memory_bytes = settings.limits, memory_limit_bytes(settings.server)
+    if memory_bytes is None:
+        return limits.bytes_in_flight_max
+    return min(limits.bytes_in_flight_max, max(memory_bytes // 4, limits.request_bytes_max))
 
 
 def _model_options(models: ModelSettings) -> ModelOptions:

@@ -1,9 +1,13 @@
-"""The command line: arguments only. Flags are made from `pinyon.settings`, and the server from `pinyon.app`."""
+"""The command line: arguments, and where what they ask for is done.
+
+Flags are made from `pinyon.settings`, the server from `pinyon.app`; what is on disk is looked at by the engine.
+"""
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import Final, NoReturn
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 import pinyon
 from pinyon import settings
@@ -11,6 +15,8 @@ from pinyon.errors import PinyonError
 
 EXIT_FAILED: Final = 1
 EXIT_WRONG_USAGE: Final = 2  # As argparse has it.
+
+_NAMESPACES_SHOWN: Final = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,22 +26,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: what follows the program's name; None takes the process's own.
     """
     options = vars(_build_parser().parse_args(arguments))
+    run = options.pop("run")
     config_file = options.pop("config", None)
     try:
         loaded = settings.load(options, config_file)
     except PinyonError as error:
         _exit_with(error, EXIT_WRONG_USAGE)
-    _serve(loaded)
-
-
-def _serve(loaded: settings.Settings) -> None:
-    # Imported here, so that --help, --version and a wrong flag need none of the server's parts.
-    from pinyon import app
-
     try:
-        app.run(loaded)
+        run(loaded, options)
     except PinyonError as error:
         _exit_with(error, EXIT_FAILED)
+
+
+# What follows imports as late as it can, so that --help, --version and a wrong flag need no other part.
+
+
+def _serve(loaded: settings.Settings, _: Mapping[str, Any]) -> None:
+    from pinyon import app
+
+    app.run(loaded)
+
+
+def _inspect(loaded: settings.Settings, options: Mapping[str, Any]) -> None:
+    import msgspec
+
+    from pinyon.engine.data_directory import check_data_directory
+    from pinyon.engine.inspection import inspect
+    from pinyon.inspection_text import lines_of
+    from pinyon.storage.read_only import ReadOnlyStorage
+
+    storage = ReadOnlyStorage(Path(loaded.server.data_dir))
+    check_data_directory(storage, loaded.server.data_dir)
+    found = inspect(storage, options["index"], namespaces_max=options["namespaces"])
+    if options["json"]:
+        print(msgspec.json.format(msgspec.json.encode(found)).decode())
+    else:
+        print(*lines_of(found), sep="\n")
+    if any(index.problems for index in found.indexes):
+        raise SystemExit(EXIT_FAILED)
+
+
+def _verify(loaded: settings.Settings, options: Mapping[str, Any]) -> None:
+    from pinyon.engine.data_directory import check_data_directory
+    from pinyon.engine.findings import Kind
+    from pinyon.engine.verification import verify
+    from pinyon.storage.lock import lock_directory
+    from pinyon.storage.read_only import ReadOnlyStorage
+
+    root = Path(loaded.server.data_dir)
+    storage = ReadOnlyStorage(root)
+    check_data_directory(storage, loaded.server.data_dir)
+    counts = dict.fromkeys(Kind, 0)
+    with lock_directory(root):
+        for finding in verify(storage, options["index"]):
+            counts[finding.kind] += 1
+            print(f"{finding.kind:<8}{finding.text}", flush=True)
+    print(", ".join(f"{count} {kind}" for kind, count in counts.items()))
+    if counts[Kind.PROBLEM]:
+        raise SystemExit(EXIT_FAILED)
 
 
 def _exit_with(error: PinyonError, status: int) -> NoReturn:
@@ -47,17 +95,79 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pinyon", description=pinyon.__doc__)
     parser.add_argument("--version", action="version", version=f"pinyon {pinyon.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_inspect(commands)
+    _add_verify(commands)
+    return parser
+
+
+def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the server until SIGTERM or Ctrl-C",
         description="Run the server until SIGTERM or Ctrl-C. Flags are variables too: PINYON_DATA_DIR.",
         argument_default=argparse.SUPPRESS,
     )
-    serve.add_argument("--config", metavar="FILE", help="TOML file with settings; variables and flags win over it")
+    serve.set_defaults(run=_serve)
+    _add_config(serve)
     groups = {section: serve.add_argument_group(section) for section in _sections()}
     for option in settings.OPTIONS:
         _add_flag(groups[option.section], option)
-    return parser
+
+
+def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    inspect = commands.add_parser(
+        "inspect",
+        help="tell what is on disk, per index and namespace",
+        description="Tell what is on disk, per index and namespace. Changes nothing; a server may be running.",
+    )
+    inspect.set_defaults(run=_inspect)
+    _add_directory(inspect)
+    inspect.add_argument("index", nargs="?", metavar="INDEX", help="name of the only index to tell of [all]")
+    inspect.add_argument(
+        "--namespaces",
+        type=_count,
+        default=_NAMESPACES_SHOWN,
+        metavar="N",
+        help=f"how many namespaces to tell of, the largest of each index [{_NAMESPACES_SHOWN}]",
+    )
+    inspect.add_argument("--json", action="store_true", help="print JSON, with sizes in bytes")
+
+
+def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verify = commands.add_parser(
+        "verify",
+        help="check every checksum and invariant on disk",
+        description="Check every checksum and invariant on disk. Changes nothing; no server may be running. "
+        "Exits with 1 if there is a problem.",
+    )
+    verify.set_defaults(run=_verify)
+    _add_directory(verify)
+    verify.add_argument("index", nargs="?", metavar="INDEX", help="name of the only index to check [all]")
+
+
+def _add_directory(command: argparse.ArgumentParser) -> None:
+    """Add what says which data directory is meant, with the meaning that it has for a server."""
+    _add_config(command)
+    (option,) = (option for option in settings.OPTIONS if option.key == "server.data_dir")
+    text = f"the data directory [{option.default_text}]"
+    command.add_argument(option.flag, dest=option.key, metavar="DIR", help=text, default=argparse.SUPPRESS)
+
+
+def _add_config(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--config",
+        metavar="FILE",
+        help="TOML file with settings; variables and flags win over it",
+        default=argparse.SUPPRESS,
+    )
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 0:
+        raise ValueError
+    return count
 
 
 def _sections() -> list[str]:

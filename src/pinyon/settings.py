@@ -14,6 +14,7 @@ What must hold:
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,16 @@ from msgspec import Meta
 from pinyon import limits
 from pinyon.errors import InvalidArgumentError
 from pinyon.log.file_log import FILE_BYTES_MAX
+from pinyon.model.recall import TARGET_RECALL, TARGET_RECALL_TAG
 
 CONFIG_VARIABLE: Final = "PINYON_CONFIG"
 _ENVIRONMENT_PREFIX: Final = "PINYON_"
 _MIB: Final = 1024 * 1024
 _PORT_RANGE_PATTERN: Final = r"^[0-9]{1,5}-[0-9]{1,5}$"
 _API_KEY_PATTERN: Final = r"^[!-~]+$"
+_SIZE_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,3})?(B|[KMGT]i?B)?$"
+_MEMORY_LIMIT_MIN: Final = 128 * _MIB
+"""Less than this is taken by the server itself, and by a few requests."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +68,13 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     tls_key_file: Annotated[
         str | None, Meta(description="PEM file of the server's private key; needs the certificate file too.")
     ] = None
+    memory_limit: Annotated[
+        Annotated[str, Meta(pattern=_SIZE_PATTERN)] | None,
+        Meta(
+            description="Memory beside mapped files that the server plans with, such as 512MB or 2GiB; by default half "
+            "of the machine's."
+        ),
+    ] = None
     stop_timeout_s: Annotated[
         float, Meta(ge=0, description="How long a stop waits for requests in flight before it cuts them off.")
     ] = 30.0
@@ -72,6 +84,11 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The ports that indexes may have."""
         first, last = self.index_ports.split("-")
         return range(int(first), int(last) + 1)
+
+    @property
+    def memory_limit_bytes(self) -> int | None:
+        """The memory limit in bytes; None where none is given."""
+        return None if self.memory_limit is None else _size_bytes(self.memory_limit)
 
     @property
     def advertised_host(self) -> str:
@@ -96,6 +113,20 @@ class LimitSettings(msgspec.Struct, frozen=True, kw_only=True):
     bytes_in_flight_max: Annotated[
         int, Meta(ge=1024, description="Body bytes of all requests in flight together; more are told to come again.")
     ] = 256 * _MIB
+
+
+class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How well queries find what is nearest. See [Recall](../recall.md)."""
+
+    target_recall: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1,
+            description="Share of the true nearest records that a query finds on average; 1 looks at all of them. An "
+            f"index may have its own, by its tag {TARGET_RECALL_TAG}.",
+        ),
+    ] = TARGET_RECALL
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,6 +188,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     server: ServerSettings = ServerSettings()
     limits: LimitSettings = LimitSettings()
+    search: SearchSettings = SearchSettings()
     log: LogSettings = LogSettings()
     models: ModelSettings = ModelSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -341,6 +373,7 @@ def _check(server: ServerSettings) -> None:
     _check_exposure(server)
     _check_advertised_host(server.advertised_host)
     _check_tls(server)
+    _check_memory_limit(server)
 
 
 def _check_limits(limits: LimitSettings) -> None:
@@ -348,6 +381,15 @@ def _check_limits(limits: LimitSettings) -> None:
         raise InvalidArgumentError(
             f"limits.bytes_in_flight_max: {limits.bytes_in_flight_max} is less than limits.request_bytes_max, "
             f"{limits.request_bytes_max}: the largest request would be told to come again for ever"
+        )
+
+
+def _check_memory_limit(server: ServerSettings) -> None:
+    limit = server.memory_limit_bytes
+    if limit is not None and limit < _MEMORY_LIMIT_MIN:
+        raise InvalidArgumentError(
+            f"server.memory_limit: {server.memory_limit} is less than the {_MEMORY_LIMIT_MIN // _MIB}MiB that the "
+            "server needs"
         )
 
 
@@ -372,6 +414,14 @@ def _check_tls(server: ServerSettings) -> None:
         raise InvalidArgumentError("server.tls_certificate_file and server.tls_key_file go together: give both")
     if any(files) and not server.tls:
         raise InvalidArgumentError("server.tls_certificate_file is given, but TLS is off: give --tls too")
+
+
+def _size_bytes(text: str) -> int:
+    """A size with its unit: KB, MB … are powers of 1000, KiB, MiB … of 1024, and nothing means bytes."""
+    match = re.fullmatch(r"([0-9.]+)([KMGT]?)(i?)B?", text)
+    assert match is not None, "the pattern of the setting was checked"
+    unit: int = (1024 if match[3] else 1000) ** " KMGT".index(match[2] or " ")
+    return round(float(match[1]) * unit)
 
 
 def _is_loopback(host: str) -> bool:

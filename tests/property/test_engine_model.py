@@ -1,14 +1,17 @@
 """The engine against a dict: random writes, reads and restarts give the same answers, to the last bit of every score.
 
 Numbers are multiples of a half, so that sums are exact in float64 and no answer depends on their order. Blocks hold a
-few rows, so that they are given back all the time; runs are built from a few values on, at any moment. Canaries,
-engines with a defect, show that the machine sees them.
+few rows, so that they are given back all the time; runs are built from a few values on, at any moment; three rows of a
+namespace make a segment of its own, and flushes and compactions are interrupted by writes, by one another and by
+restarts. Canaries, engines with a defect, show that the machine sees them.
 """
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -19,8 +22,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from pinyon.engine.background import Work
 from pinyon.engine.block import NEVER, Block
+from pinyon.engine.compaction import CompactionOptions
 from pinyon.engine.database import Database
+from pinyon.engine.flush import freeze
 from pinyon.engine.index import Index
+from pinyon.engine.maintenance import MaintenanceOptions
 from pinyon.engine.memtable import Memtable
 from pinyon.engine.operations import (
     CreateNamespace,
@@ -31,9 +37,11 @@ from pinyon.engine.operations import (
     SetMetadata,
     UpsertRecords,
 )
+from pinyon.engine.part import LiveSegment
 from pinyon.engine.run_keeper import _living_rows
 from pinyon.engine.runs import RunOptions
-from pinyon.engine.search import SearchPlan
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.segment_build import BuildOptions
 from pinyon.engine.view import BlockView, View
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
@@ -41,6 +49,7 @@ from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.model.record import Int64s, Mask, SparseColumn, UInt32s
 from pinyon.protobuf.struct import encode_metadata
+from pinyon.segment.manifest import files_of
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import (
     EngineModel,
@@ -91,6 +100,26 @@ required_indices = st.none() | st.lists(st.sampled_from(SPARSE_INDICES), max_siz
     lambda indices: np.array(indices, np.uint32)
 )
 ways_to_sum = st.sampled_from([0, 10**9])
+maintenance_options = st.builds(
+    MaintenanceOptions,
+    graph_rows_min=st.just(0),
+    build=st.builds(BuildOptions, dedicated_rows_min=st.sampled_from([1, 3, 3, 100])),
+    compaction=st.builds(
+        CompactionOptions,
+        fan_in=st.integers(2, 4),
+        idle_fan_in=st.just(2),
+        segment_rows_max=st.sampled_from([6, 1000]),
+        dead_share=st.sampled_from([0.2, 0.5]),
+    ),
+)
+
+FLUSH_MOMENTS = ["flush.build_all", "flush.publish_flush", "publish._batches"]
+COMPACTION_MOMENTS = [
+    "compaction.build_all",
+    "compaction.hand_down_deaths",
+    "compaction.publish_compaction",
+    "publish._batches",
+]
 
 
 class EngineMachine(RuleBasedStateMachine):
@@ -111,6 +140,7 @@ class EngineMachine(RuleBasedStateMachine):
         rows_in_a_block=st.integers(1, 5),
         log_file_bytes=st.integers(0, 3000),
         options=run_options,
+        maintenance=maintenance_options,
         sorted_hit_cost=ways_to_sum,
     )
     def start(
@@ -119,9 +149,12 @@ class EngineMachine(RuleBasedStateMachine):
         rows_in_a_block: int,
         log_file_bytes: int,
         options: RunOptions,
+        maintenance: MaintenanceOptions,
         sorted_hit_cost: int,
     ) -> None:
         self.run_options = options
+        self.maintenance_options = maintenance
+        self.patches.enter_context(mock.patch("pinyon.engine.publish._NAMESPACES_AT_ONCE", 1))
         self.patches.enter_context(mock.patch("pinyon.ann.exact_sparse._SORTED_HIT_COST", sorted_hit_cost))
         self.patches.enter_context(mock.patch("pinyon.engine.memtable.block_rows", return_value=rows_in_a_block))
         self.patches.enter_context(mock.patch("pinyon.engine.growable._CAPACITY_MIN", 1))
@@ -147,6 +180,7 @@ class EngineMachine(RuleBasedStateMachine):
             log_file_bytes_max=self.log_file_bytes,
             run_later=self.later.append,
             run_options=self.run_options,
+            maintenance_options=self.maintenance_options,
         )
 
     @property
@@ -160,13 +194,19 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule(name=names, data=st.data())
     def upsert(self, name: str, data: st.DataObject) -> None:
-        drawn = data.draw(dense_records if self.is_dense else sparse_records)
-        self.write(UpsertRecords(name, batch(drawn)))
+        self.write(data.draw(self.upserts(name)))
 
     @rule(name=names, data=st.data())
     def patch(self, name: str, data: st.DataObject) -> None:
-        drawn = data.draw(dense_records | vectorless_records if self.is_dense else vectorless_records)
-        self.write(PatchRecords(name, batch(drawn)))
+        self.write(data.draw(self.changes(name)))
+
+    def upserts(self, name: str) -> st.SearchStrategy[UpsertRecords]:
+        drawn = dense_records if self.is_dense else sparse_records
+        return drawn.map(lambda records: UpsertRecords(name, batch(records)))
+
+    def changes(self, name: str) -> st.SearchStrategy[PatchRecords]:
+        drawn = dense_records | vectorless_records if self.is_dense else vectorless_records
+        return drawn.map(lambda records: PatchRecords(name, batch(records)))
 
     @rule(name=names, gone=st.lists(ids, max_size=4))
     def delete(self, name: str, gone: list[str]) -> None:
@@ -215,6 +255,8 @@ class EngineMachine(RuleBasedStateMachine):
     def restart(self) -> None:
         self.database.close()
         self.database = self.open()
+        for live in self.index._state.store.segments.values():
+            live.segment.verify()
 
     @rule(count=st.integers(1, 3))
     def build_runs(self, count: int) -> None:
@@ -301,8 +343,99 @@ class EngineMachine(RuleBasedStateMachine):
         assert [plain_record(match) for match in matches] == [shown(there[match.id], plan) for match in matches]
 
 
-def test_the_engine_answers_as_a_dict_would() -> None:
-    run_state_machine_as_test(EngineMachine, settings=settings(stateful_step_count=40))
+class MaintainedMachine(EngineMachine):
+    """The same, with flushes and compactions at any moment."""
+
+    @rule()
+    def freeze(self) -> None:
+        """Begin a flush that is to be finished later, or never."""
+        maintenance = self.index.maintenance
+        if maintenance._frozen is None:
+            maintenance._frozen = freeze(maintenance._state)
+
+    @rule()
+    def flush(self) -> None:
+        self.index.maintenance.flush()
+
+    @rule(is_idle=st.booleans())
+    def maintain(self, is_idle: bool) -> None:
+        """Do what is most urgent."""
+        work = self.index.maintenance._next_work(is_idle=is_idle)
+        if work is not None:
+            work.run()
+
+    @rule()
+    def settle(self) -> None:
+        self.flush()  # What was frozen before.
+        self.index.maintenance.settle()
+        assert self.index.maintenance._next_work(is_idle=True) is None
+
+    @rule(data=st.data(), moment=st.sampled_from(FLUSH_MOMENTS), is_before=st.booleans(), compacts=st.booleans())
+    def flush_interrupted(self, data: st.DataObject, moment: str, is_before: bool, compacts: bool) -> None:
+        def interrupt() -> None:
+            self.write_some(data)
+            if compacts and moment == "flush.build_all":
+                self.maintain(is_idle=True)
+
+        with interrupted(moment, interrupt, is_before=is_before):
+            self.flush()
+
+    @rule(data=st.data(), moment=st.sampled_from(COMPACTION_MOMENTS), is_before=st.booleans(), flushes=st.booleans())
+    def compaction_interrupted(self, data: st.DataObject, moment: str, is_before: bool, flushes: bool) -> None:
+        def interrupt() -> None:
+            self.write_some(data)
+            if flushes and moment == "compaction.build_all":
+                self.flush()
+
+        with interrupted(moment, interrupt, is_before=is_before):
+            self.maintain(is_idle=True)
+
+    def write_some(self, data: st.DataObject) -> None:
+        for name in data.draw(st.lists(names, min_size=1, max_size=2)):
+            writes = [
+                self.upserts(name),
+                self.changes(name),
+                st.lists(ids, max_size=6).map(lambda gone, name=name: DeleteRecords(name, gone)),
+                st.booleans().map(lambda kept, name=name: DeleteNamespace(name, kept)),
+            ]
+            self.write(data.draw(st.one_of(writes)))
+            self.counts_and_records_agree()
+
+    @invariant()
+    def only_what_is_needed_is_on_disk(self) -> None:
+        found = self.storage.list_directory("indexes/1/segments")
+        assert found == sorted(files_of(self.index._state.store.manifest))
+
+
+@pytest.mark.parametrize("machine", [EngineMachine, MaintainedMachine])
+def test_the_engine_answers_as_a_dict_would(machine: type[EngineMachine]) -> None:
+    run_state_machine_as_test(machine, settings=settings(stateful_step_count=40))
+
+
+@contextmanager
+def interrupted(place: str, interrupt: Work, *, is_before: bool) -> Iterator[None]:
+    """Let something happen once before or after a function of the engine is called."""
+    module, _, name = f"pinyon.engine.{place}".rpartition(".")
+    function = getattr(import_module(module), name)
+    waiting = [interrupt]
+
+    def called(*args: Any, **options: Any) -> Any:
+        if name == "_batches":  # A generator: something happens between two batches.
+            return itertools.chain.from_iterable(between(batch) for batch in function(*args, **options))
+        if is_before and waiting:
+            waiting.pop()()
+        result = function(*args, **options)
+        if waiting:
+            waiting.pop()()
+        return result
+
+    def between(some: Sequence[object]) -> Iterator[Sequence[object]]:
+        yield some
+        if waiting:
+            waiting.pop()()
+
+    with mock.patch(f"{module}.{name}", called):
+        yield
 
 
 def forget_the_view(block: Block, row_count: int, lsn: int) -> Mask:
@@ -336,6 +469,14 @@ def forget_what_is_required(view: View, indices: UInt32s) -> Int64s:
     return np.arange(1000)
 
 
+def hand_down_nothing(live: LiveSegment, group: object, rows: object) -> int:
+    return 0
+
+
+def forget_the_dead_of_segments(live: LiveSegment, lsn: int) -> None:
+    """They are alive again after a restart."""
+
+
 @pytest.mark.parametrize(
     ("place", "defect"),
     [
@@ -343,13 +484,26 @@ def forget_what_is_required(view: View, indices: UInt32s) -> Int64s:
         ("memtable.Memtable._mark_dead", forget_dead_rows),
         ("memtable.Memtable._give_back", give_back_without_moving),
         ("block.Block.alive_at", forget_the_dead_in_runs),
-        ("view.View.tail", forget_the_tail),
+        ("view.MemtableView.tail", forget_the_tail),
         ("run_keeper._living_rows", forget_a_row_of_the_tail),
         ("search.rows_with_all", forget_what_is_required),
+        ("publish._hand_down", hand_down_nothing),
+        ("part.LiveSegment.dead_at", forget_the_dead_of_segments),
     ],
-    ids=["views", "replaced rows", "moved rows", "dead rows of runs", "tails", "rows of runs", "required indices"],
+    ids=[
+        "views",
+        "replaced rows",
+        "moved rows",
+        "dead rows of runs",
+        "tails",
+        "rows of runs",
+        "required indices",
+        "deaths that come during a flush or compaction",
+        "dead rows on disk",
+    ],
 )
 def test_a_defect_is_seen(place: str, defect: Callable[..., object]) -> None:
+    machine = MaintainedMachine if place.startswith(("publish", "part")) else EngineMachine
     fixed = settings(derandomize=True, max_examples=200, phases=[Phase.generate], print_blob=False)
     with mock.patch(f"pinyon.engine.{place}", defect), pytest.raises((AssertionError, KeyError, ExceptionGroup)):
-        run_state_machine_as_test(EngineMachine, settings=settings(fixed, stateful_step_count=40))
+        run_state_machine_as_test(machine, settings=settings(fixed, stateful_step_count=40))

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinyon.engine.memtable import Memtable
-from pinyon.engine.namespace import Namespace
-from pinyon.engine.search import SearchPlan, search
+from pinyon.engine.search import search
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.view import View
 from pinyon.model.metric import Metric
 from pinyon.testing.engine_model import PlainRecord, batch, score, sparse_vector
 
@@ -50,7 +51,7 @@ def test_no_row_left_out_is_better_than_one_shown(
     with mock.patch("pinyon.engine.memtable.block_rows", return_value=rows_in_a_block):
         memtable = Memtable(DIMENSION)
     memtable.upsert(batch(records), 1)
-    matches = search(Namespace("n", memtable).view(1), plan)
+    matches = search(View(1, (memtable.view(1),)), plan)
     expected = {id_: clipped(score(record, plan)) for id_, record in records.items()}
     sign = 1 if metric.higher_is_better else -1
 

@@ -3,14 +3,19 @@
 import contextlib
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pinyon.engine.growable import GrowableBytes
+from pinyon.engine.metadata_columns import MetadataColumns, RowColumns
 from pinyon.errors import InvalidArgumentError
 from pinyon.filter.ast import Exists, Filter, Not, Or
 from pinyon.filter.evaluate import evaluate
 from pinyon.filter.matcher import matches
 from pinyon.filter.parser import parse
+from pinyon.filter.scanned_columns import ScannedColumns
+from pinyon.filter.select import estimate, select
 from pinyon.model.record import Metadata
 from pinyon.testing.filter_strategies import (
     Expression,
@@ -21,10 +26,24 @@ from pinyon.testing.filter_strategies import (
     metadata,
     near_expressions,
 )
+from pinyon.testing.stored_filters import encoded_column, stored_columns
 
 _RECORDS = every_record()
 _COLUMNS = ListColumns(_RECORDS)
 _EVERY_RECORD: Filter = Or((Exists("genre"), Not(Exists("genre"))))
+_EMPTY_RECORDS = 5000
+_STORED = {
+    "all fields": stored_columns(_RECORDS, chunk_rows=50),
+    "some fields": stored_columns(_RECORDS, chunk_rows=50, fields=["genre", "a.b"]),
+    # So few rows match that they are held as rows, not as a mask.
+    "among many rows": stored_columns(_RECORDS + [{}] * _EMPTY_RECORDS),
+}
+
+
+def _memtable_columns(records: list[Metadata]) -> RowColumns:
+    block, column = GrowableBytes(), encoded_column(records)
+    block.extend(np.frombuffer(column.data, np.uint8), column.offsets)
+    return MetadataColumns(block).first_rows(len(records))
 
 
 def _parsed(expression: Expression) -> Filter:
@@ -37,6 +56,36 @@ def test_columns_and_single_records_agree(expression: Expression) -> None:
     condition = _parsed(expression)
     answers = zip(_RECORDS, evaluate(condition, _COLUMNS).tolist(), strict=True)
     assert [record for record, answer in answers if answer is not matches(condition, record)] == []
+
+
+@settings(deadline=None)
+@given(expressions(), st.sampled_from(sorted(_STORED)))
+def test_stored_columns_select_what_single_records_match(expression: Expression, stored: str) -> None:
+    condition = _parsed(expression)
+    columns = _STORED[stored]
+    expected = [row for row, record in enumerate(_RECORDS) if matches(condition, record)]
+    if matches(condition, {}):
+        expected += range(len(_RECORDS), columns.row_count)
+    selection = select(condition, columns)
+    assert selection.rows().tolist() == expected
+    assert np.flatnonzero(selection.mask()).tolist() == expected
+    assert len(expected) == selection.count <= estimate(condition, columns)
+
+
+@settings(deadline=None)
+@given(expressions(), st.lists(metadata(), max_size=12), st.integers(1, 5), st.integers(0, 3))
+def test_any_records_are_indexed_as_they_are(
+    expression: Expression, records: list[Metadata], chunk_rows: int, fields_max: int
+) -> None:
+    condition = _parsed(expression)
+    expected = [row for row, record in enumerate(records) if matches(condition, record)]
+    for columns in (
+        stored_columns(records, chunk_rows=chunk_rows, fields_max=fields_max),
+        ScannedColumns(encoded_column(records)),
+        _memtable_columns(records),
+    ):
+        assert select(condition, columns).rows().tolist() == expected
+        assert np.flatnonzero(evaluate(condition, columns)).tolist() == expected
 
 
 @settings(deadline=None)

@@ -1,5 +1,6 @@
 """The command line: what it passes on, what it prints, how it ends."""
 
+import json
 import subprocess
 import sys
 import types
@@ -8,8 +9,12 @@ import pytest
 
 import pinyon
 from pinyon import cli
+from pinyon.engine.operations import UpsertRecords
 from pinyon.errors import FailedPreconditionError
 from pinyon.settings import OPTIONS, Settings
+from pinyon.storage.local import LocalStorage
+from pinyon.storage.lock import lock_directory
+from tests.unit.engine.data_directories import FILMS, open_database, records
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +82,10 @@ def test_a_server_that_cannot_start_is_one_line_and_status_1(app, capsys):
     assert ended(capsys, "serve") == (1, "", "pinyon: error: another server uses pinyon-data\n")
 
 
-@pytest.mark.parametrize("arguments", [[], ["swim"], ["serve", "--prot", "1"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["swim"], ["serve", "--prot", "1"], ["inspect", "--namespaces", "-1"], ["verify", "--json"]],
+)
 def test_wrong_usage_is_status_2(capsys, arguments):
     assert ended(capsys, *arguments)[0] == 2
 
@@ -90,6 +98,97 @@ def test_help_names_every_flag_with_its_meaning(capsys):
         assert option.flag in words
         # argparse breaks lines at hyphens too.
         assert option.meaning.replace("- ", "-") in words.replace("- ", "-")
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    """A data directory with a segment and something in the log."""
+    storage = LocalStorage(tmp_path / "data")
+    database = open_database(storage)
+    database.create(FILMS)
+    index = database.index(FILMS.name)
+    index.write(UpsertRecords("n", records(0, 9)))
+    index.maintenance.flush()
+    index.write(UpsertRecords("n", records(9, 12)))
+    database.close()
+    return tmp_path / "data"
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_inspect_tells_what_is_there_while_it_is_in_use(data_dir, capsys):
+    with lock_directory(data_dir):
+        cli.main(["inspect", "--data-dir", str(data_dir)])
+    out = capsys.readouterr().out
+    assert out.startswith("films in indexes/7f3c\n")
+    assert "1 writes not in segments yet" in out
+
+
+def test_inspect_prints_json(data_dir, capsys):
+    cli.main(["inspect", "--data-dir", str(data_dir), "films", "--json", "--namespaces", "0"])
+    (index,) = json.loads(capsys.readouterr().out)["indexes"]
+    assert (index["definition"]["name"], index["record_count"], index["namespaces"]) == ("films", 9, [])
+
+
+def test_the_data_directory_may_be_a_variable(data_dir, capsys, monkeypatch):
+    monkeypatch.setenv("PINYON_DATA_DIR", str(data_dir))
+    cli.main(["inspect"])
+    cli.main(["verify"])
+    assert "films" in capsys.readouterr().out
+
+
+def test_inspect_of_what_cannot_be_read_ends_with_1(data_dir, capsys):
+    (segment,) = data_dir.glob("indexes/*/segments/*.seg")
+    segment.write_bytes(b"")
+    status, out, _ = ended(capsys, "inspect", "--data-dir", str(data_dir))
+    assert status == 1
+    assert f"  problem     indexes/7f3c/segments/{segment.name}: it has only 0 bytes" in out
+
+
+def test_verify_prints_a_line_for_each_file_and_a_sum(data_dir, capsys):
+    before = {path: path.read_bytes() for path in data_dir.rglob("*") if path.is_file() and path.name != "LOCK"}
+    cli.main(["verify", "--data-dir", str(data_dir)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "ok      catalog.json: 1 indexes"
+    assert lines[-2:] == ["ok      indexes/7f3c: all of index films", "5 ok, 1 note, 0 problem"]
+    assert before == {path: path.read_bytes() for path in before}
+    assert {path for path in data_dir.rglob("*") if path.is_file()} == {*before, data_dir / "LOCK"}
+
+
+def test_verify_ends_with_1_where_there_is_a_problem(data_dir, capsys):
+    (segment,) = data_dir.glob("indexes/*/segments/*.seg")
+    flip(segment)
+    status, out, error = ended(capsys, "verify", "films", "--data-dir", str(data_dir))
+    assert (status, error) == (1, "")
+    assert f"\nproblem indexes/7f3c/segments/{segment.name}: " in out
+    assert out.endswith("1 problem\n")
+
+
+def test_verify_wants_the_directory_for_itself(data_dir, capsys):
+    with lock_directory(data_dir):
+        status, out, error = ended(capsys, "verify", "--data-dir", str(data_dir))
+    assert (status, out) == (1, "")
+    assert "is in use by another Pinyon server (pid " in error
+    cli.main(["verify", "--data-dir", str(data_dir)])
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_a_directory_that_holds_nothing_is_not_made_one(tmp_path, capsys, command):
+    for folder in (tmp_path, tmp_path / "none"):
+        status, out, error = ended(capsys, command, "--data-dir", str(folder))
+        assert (status, out) == (1, "")
+        assert error.startswith(f"pinyon: error: {folder} is no data directory: it has no catalog.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_an_index_that_is_not_there_is_one_line_and_status_1(data_dir, capsys, command):
+    status, _, error = ended(capsys, command, "--data-dir", str(data_dir), "films-2")
+    assert (status, error) == (1, "pinyon: error: there is no index films-2\n")
 
 
 def test_the_package_runs_as_a_module():

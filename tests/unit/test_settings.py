@@ -152,3 +152,30 @@ def test_the_reference_page_is_current(repository):
 def test_the_largest_request_fits_into_what_may_be_in_flight():
     with pytest.raises(InvalidArgumentError, match=r"limits\.bytes_in_flight_max: 2048 is less than"):
         load({"limits.request_bytes_max": 4096, "limits.bytes_in_flight_max": 2048}, environment={})
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [("512MB", 512_000_000), ("2GiB", 2 * 2**30), ("1.5GiB", 3 * 2**29), ("200000000", 200_000_000), ("1TB", 10**12)],
+)
+def test_a_size_has_a_unit(text, size_bytes):
+    assert load({"server.memory_limit": text}, environment={}).server.memory_limit_bytes == size_bytes
+
+
+def test_without_a_memory_limit_there_is_none():
+    assert load(environment={}).server.memory_limit_bytes is None
+
+
+def test_a_memory_limit_that_nothing_fits_in_is_refused():
+    assert refusal(flags={"server.memory_limit": "127MiB"}) == (
+        "server.memory_limit: 127MiB is less than the 128MiB that the server needs"
+    )
+    for text in ("5 MB", "5mb", "-5MB", "five", ".5GB"):
+        assert refusal(flags={"server.memory_limit": text}).startswith("--memory-limit: ")
+
+
+def test_a_target_recall_is_above_0_and_at_most_1():
+    assert load(environment={}).search.target_recall == 0.97
+    assert load({"search.target_recall": "1"}, environment={}).search.target_recall == 1.0
+    for text in ("0", "1.01", "nan", "-1"):
+        assert refusal(flags={"search.target_recall": text}).startswith("--search-target-recall: ")

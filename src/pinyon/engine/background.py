@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 class Background:
     """A queue of work and its thread. Any thread may call any method."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "background") -> None:
         """Start the thread."""
         self._queue: Queue[Work | None] = Queue()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="pinyon-background", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"pinyon-{name}", daemon=True)
         self._thread.start()
 
     def submit(self, work: Work) -> None:
@@ -46,6 +46,27 @@ class Background:
                 _do(work)
             del work  # While the queue is empty, nothing is kept alive by work that is done.
             self._queue.task_done()
+
+
+class Ticker:
+    """Does the same work again and again, in a thread of its own, until it is closed."""
+
+    def __init__(self, work: Work, every_s: float) -> None:
+        """Begin after the first pause of `every_s` seconds."""
+        self._work = work
+        self._every_s = every_s
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pinyon-ticker", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the work under way."""
+        self._closed.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed.wait(self._every_s):
+            _do(self._work)
 
 
 def _do(work: Work) -> None:

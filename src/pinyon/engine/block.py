@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from pinyon.engine.growable import GrowableArray, GrowableBytes
 from pinyon.engine.metadata_columns import MetadataColumns
+from pinyon.model.batches import squared_norms
 from pinyon.model.record import (
     BytesColumn,
-    Float32s,
     Int64s,
     Lsn,
     Mask,
@@ -140,6 +140,10 @@ class Block:
             return None
         return self.dead_lsn.data[rows] > np.uint64(lsn)
 
+    def deaths(self, rows: Int64s) -> NDArray[np.uint64]:
+        """When each of some rows died, NEVER for those that are alive."""
+        return self.dead_lsn.data[rows]
+
     def sparse_rows(self, start: int, end: int) -> SparseColumn:
         """The sparse vectors of the rows from `start` to `end`, as views into the block."""
         return SparseColumn(
@@ -176,18 +180,3 @@ class Block:
         dense = 0 if self.dense is None else self.dense.nbytes
         sparse = self.sparse_indices.nbytes + self.sparse_values.nbytes
         return dense + sparse + self.metadata.data.nbytes + self.id_bytes
-
-
-def squared_norms(rows: Float32s) -> NDArray[np.float64]:
-    """Squared length of each row, `(n,)` float64.
-
-    Summed in float32 where that is safe, which is four times as fast; rows whose squares leave its range are summed
-    again.
-    """
-    with np.errstate(over="ignore", under="ignore"):
-        norms: NDArray[np.float64] = np.vecdot(rows, rows).astype(np.float64)
-    unsafe = ~((norms > 1e-30) & (norms < 1e30))
-    if unsafe.any():
-        wide = rows[unsafe].astype(np.float64)
-        norms[unsafe] = np.vecdot(wide, wide)
-    return norms

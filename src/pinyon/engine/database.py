@@ -1,7 +1,7 @@
 """A data directory: the catalog and the open indexes.
 
     catalog.json               which indexes exist; replacing it is the commit point of creating and deleting one
-    indexes/<index id>/log/    the log of one index
+    indexes/<index id>/        the log and the segments of one index
 
 Order of disk operations, and what a stop after each leaves:
 
@@ -17,11 +17,16 @@ removed.
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from pinyon.engine.background import RunLater
 from pinyon.engine.catalog import CATALOG_PATH, Catalog
 from pinyon.engine.index import Index
+from pinyon.engine.maintenance import MAINTENANCE_OPTIONS, MaintenanceOptions
+from pinyon.engine.memory_budget import options_within
+from pinyon.engine.report import Report, report_of
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
+from pinyon.engine.segment_store import SegmentStore
 from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError, UnavailableError
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
@@ -42,17 +47,26 @@ class Database:
         new_salt: Callable[[], bytes],
         log_file_bytes_max: int,
         run_later: RunLater | None = None,
+        flush_later: RunLater | None = None,
+        work_later: RunLater | None = None,
         run_options: RunOptions = RUN_OPTIONS,
+        maintenance_options: MaintenanceOptions = MAINTENANCE_OPTIONS,
+        memory_limit_bytes: int | None = None,
     ) -> None:
-        """Open every index: read the catalog, remove what a stop left over, replay the logs.
+        """Open every index: read the catalog, remove what a stop left over, map the segments, replay the logs.
 
         Args:
             storage: the data directory, locked by the caller.
             new_salt: gives 16 bytes that are new each time, for log files.
             log_file_bytes_max: size from which on a log goes on in another file.
             run_later: does what no request should wait for, see `pinyon.engine.background`; it must outlive this
-                object. Without it, sparse values are scanned by every query.
+                object. Without it, sparse values in memory are scanned by every query.
+            flush_later: likewise for flushes; without it, an index is flushed only when that is asked for.
+            work_later: likewise for what may take minutes.
             run_options: when runs of sparse values are built.
+            maintenance_options: when an index is flushed, and what follows.
+            memory_limit_bytes: memory beside mapped files to plan with: what `maintenance_options` allow is bounded by
+                it too.
 
         Raises:
             DataLossError: a file is damaged; the message names it.
@@ -61,8 +75,18 @@ class Database:
         self._storage = storage
         self._new_salt = new_salt
         self._log_file_bytes_max = log_file_bytes_max
-        self._run_later = run_later
-        self._run_options = run_options
+        self._memory_limit_bytes = memory_limit_bytes
+        if memory_limit_bytes is not None:
+            maintenance_options = options_within(memory_limit_bytes, maintenance_options)
+        self._memtables_bytes_max = maintenance_options.memtables_bytes_max
+        self._new_index = partial(
+            Index,
+            run_later=run_later,
+            flush_later=flush_later,
+            work_later=work_later,
+            run_options=run_options,
+            maintenance_options=maintenance_options,
+        )
         self._catalog = Catalog(storage)
         self._indexes: dict[str, Index] = {}
         self._lock = threading.Lock()
@@ -107,7 +131,7 @@ class Database:
             if definition.name in self._indexes:
                 raise AlreadyExistsError("Resource already exists")
             try:
-                file_log = self._open_log(definition)
+                store, file_log = self._open_parts(definition)
                 file_log.begin()
             except UnavailableError:
                 self._remove_folder(definition.index_id)
@@ -115,7 +139,7 @@ class Database:
             # If this fails, the disk may have the catalog with the index in it after all. So the folder stays: it is
             # an index without records, or the next start removes it.
             self._catalog.add(definition)
-            index = self._indexes[definition.name] = self._new_index(definition, file_log)
+            index = self._indexes[definition.name] = self._new_index(definition, file_log, store)
             return index
 
     def change(self, definition: IndexDefinition) -> None:
@@ -142,6 +166,23 @@ class Database:
             self._indexes.pop(name).close()
             self._remove_folder(definition.index_id)
 
+    def tick(self) -> None:
+        """Begin the maintenance that is due; to be called every second or so."""
+        indexes = list(self._indexes.values())
+        for index in indexes:
+            index.tick()
+        excess = sum(index.maintenance.memory_bytes for index in indexes) - self._memtables_bytes_max
+        for index in sorted(indexes, key=lambda index: -index.maintenance.growing_bytes):
+            if excess <= 0:
+                break
+            excess -= index.maintenance.growing_bytes
+            index.maintenance.flush_soon()
+
+    def report(self) -> Report:
+        """Who uses what."""
+        indexes = [index.report() for index in list(self._indexes.values())]
+        return report_of(indexes, self._memory_limit_bytes, self._memtables_bytes_max)
+
     def close(self) -> None:
         """Finish the writes under way and close all indexes."""
         with self._lock:
@@ -150,27 +191,30 @@ class Database:
             self._indexes.clear()
 
     def _open(self, definition: IndexDefinition) -> Index:
-        file_log = self._open_log(definition)
+        store, file_log = self._open_parts(definition)
         if not file_log.has_files:
             raise DataLossError(
                 f"{_INDEXES}/{definition.index_id}/log, the log of the index {definition.name}, has no files; "
                 "restore the data directory from a backup"
             )
-        return self._new_index(definition, file_log)
+        return self._new_index(definition, file_log, store)
 
-    def _new_index(self, definition: IndexDefinition, file_log: FileLog) -> Index:
-        return Index(definition, file_log, run_later=self._run_later, run_options=self._run_options)
-
-    def _open_log(self, definition: IndexDefinition) -> FileLog:
+    def _open_parts(self, definition: IndexDefinition) -> tuple[SegmentStore, FileLog]:
         directory = f"{_INDEXES}/{definition.index_id}"
         self._storage.make_directory(directory)
         self._storage.sync_directory(_INDEXES)
+        store = SegmentStore(self._storage, directory, definition)
         file_log = FileLog.open(
-            self._storage, f"{directory}/log", new_salt=self._new_salt, file_bytes_max=self._log_file_bytes_max
+            self._storage,
+            f"{directory}/log",
+            new_salt=self._new_salt,
+            file_bytes_max=self._log_file_bytes_max,
+            begin_lsn=store.manifest.lsn + 1,
         )
+        store.remove_leftovers()
         if file_log.torn_bytes:
             log.warning("index %s: cut %d bytes of an unfinished write", definition.name, file_log.torn_bytes)
-        return file_log
+        return store, file_log
 
     def _remove_leftovers(self) -> None:
         owned = {definition.index_id for definition in self._catalog.definitions()}

@@ -6,23 +6,28 @@ What must hold:
 - a read sees one LSN: all writes up to it, in all its records, and nothing newer;
 - LSNs only grow, also over restarts.
 
-Thread rule: every method may be called from many threads. `_lock` guards the namespaces; it is held while a write is
-applied, while a view is taken and while new runs are published, never while a disk is waited for, a search runs or runs
-are built.
+Thread rule: every method may be called from many threads. A lock guards the namespaces; it is held while a write is
+applied, while a view is taken and while new runs or segments are published, never while a disk is waited for, a search
+runs or something is built.
 """
 
 import heapq
-import threading
 from collections.abc import Callable, Sequence
-from operator import itemgetter
+from dataclasses import replace
 
 from pinyon.engine.background import RunLater
+from pinyon.engine.index_state import IndexState
+from pinyon.engine.maintenance import MAINTENANCE_OPTIONS, Maintenance, MaintenanceOptions
+from pinyon.engine.namespace import places_in_parts
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.operations import Operation, decode
+from pinyon.engine.places import Place, ids_of, record_at
+from pinyon.engine.report import IndexReport, report_index
 from pinyon.engine.run_keeper import RunKeeper
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
-from pinyon.engine.search import SearchPlan, matching_rows, search
-from pinyon.engine.sparse_search import frequencies
+from pinyon.engine.search import frequencies, matching_rows, search
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.view import View
 from pinyon.engine.write_queue import Resolver, WriteQueue
 from pinyon.filter.ast import Filter
@@ -33,54 +38,74 @@ from pinyon.model.record import Lsn, Match, Record, UInt32s
 
 
 class Index:
-    """One open index."""
+    """One open index.
+
+    Attributes:
+        definition: what the index is; replaced when it is changed.
+        maintenance: flushes it, and all else that no request waits for.
+    """
 
     def __init__(
         self,
         definition: IndexDefinition,
         log: FileLog,
+        store: SegmentStore,
         *,
         run_later: RunLater | None = None,
+        flush_later: RunLater | None = None,
+        work_later: RunLater | None = None,
         run_options: RunOptions = RUN_OPTIONS,
+        maintenance_options: MaintenanceOptions = MAINTENANCE_OPTIONS,
     ) -> None:
-        """Replay `log` and open the index for reads and writes.
+        """Take what the segments hold, replay what `log` has beyond them, and open the index for reads and writes.
 
         Args:
             definition: what the index is.
             log: its log.
-            run_later: does what no request should wait for; without it, sparse values are scanned by every query.
+            store: its segments.
+            run_later: builds runs of sparse values; without it, those in memory are scanned by every query.
+            flush_later: flushes; without it, only what is asked for is flushed.
+            work_later: does what takes long; see `pinyon.engine.maintenance`.
             run_options: when runs of sparse values are built.
+            maintenance_options: when an index is flushed, and what follows.
 
         Raises:
             DataLossError: the log is damaged.
         """
         self.definition = definition
-        self._log = log
-        self._lock = threading.Lock()
-        self._namespaces = Namespaces(definition.dimension)
-        self._lsn: Lsn = 0
+        namespaces = Namespaces(definition.dimension)
+        namespaces.restore(store.manifest, store.segments.values())
+        self._state = state = IndexState(lambda: self.definition, log, store, namespaces, store.manifest.lsn)
         for lsn, entry in log.replay():
-            self._namespaces.apply(decode(entry), lsn)
-            self._lsn = lsn
+            namespaces.apply(decode(entry), lsn)
+            state.lsn = lsn
         log.forget_recovered()
         self._run_keeper = RunKeeper(
-            self._lock, lambda namespace: namespace.view(self._lsn), run_later=run_later, options=run_options
+            state.lock, lambda memtable: memtable.view(state.lsn), run_later=run_later, options=run_options
         )
-        self._run_keeper.start(self._run_keeper.due(self._namespaces.by_name.values()))
+        self._run_keeper.start(
+            self._run_keeper.due(
+                memtable for namespace in namespaces.by_name.values() for memtable in namespace.memtables
+            )
+        )
+        self.maintenance = Maintenance(
+            state, flush_later=flush_later, work_later=work_later, options=maintenance_options
+        )
         self._writes = WriteQueue(log, self._apply)
 
     @property
     def lsn(self) -> Lsn:
         """The newest LSN that reads see."""
-        return self._lsn
+        return self._state.lsn
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all namespaces, dead rows too: what a read may have to look at, and the most that it can return."""
-        return self._namespaces.size_bytes
+        return self._state.namespaces.memory_bytes + self._state.frozen_bytes + self._state.store.size_bytes
 
     def write(self, operation: Operation) -> Lsn:
         """Make an operation durable and visible; see `WriteQueue.write`."""
+        self.maintenance.wait_for_room()
         return self._writes.write(operation)
 
     def write_resolved(self, resolver: Resolver) -> Lsn:
@@ -95,25 +120,35 @@ class Index:
 
         def resolve() -> Operation | None:
             view, _ = self.read(namespace)
-            return make([block.ids[row] for block, row in matching_rows(view, condition)])
+            return make(ids_of(matching_rows(view, condition)))
 
         return self._writes.write_resolved(resolve)
 
     def read(self, namespace: str, ids: Sequence[str] = ()) -> tuple[View, list[Record]]:
         """A view of a namespace, and the records of `ids` in it; those that do not exist are left out."""
-        with self._lock:
-            found = self._namespaces.by_name.get(namespace)
+        with self._state.lock:
+            found = self._state.namespaces.by_name.get(namespace)
             if found is None:
-                return View(self._lsn, ()), []
-            places = [place for place in map(found.memtable.locate, ids) if place is not None]
-            view = found.view(self._lsn)
-            due = self._run_keeper.due([found])
+                return View(self._state.lsn), []
+            places: dict[str, Place] = found.places_in_memory(ids) if ids else {}
+            view = found.view(self._state.lsn)
+            due = self._run_keeper.due(found.memtables)
         self._run_keeper.start(due)
-        return view, [block.record(row) for block, row in places]
+        if ids and view.parts:
+            places |= places_in_parts(view.parts, [id_ for id_ in ids if id_ not in places], view.lsn)
+        return view, [record_at(places[id_]) for id_ in ids if id_ in places]
 
     def search(self, view: View, plan: SearchPlan) -> list[Match]:
         """The best matches of a view, best first."""
-        return search(view, plan)
+        watch = self.maintenance.watch
+        watch.offer(view, plan)
+        asked = watch.raised(plan.target_recall)
+        return search(view, plan if asked == plan.target_recall else replace(plan, target_recall=asked))
+
+    @property
+    def target_recall(self) -> float:
+        """The share of the true nearest rows that queries find on average, where they do not ask for another."""
+        return self.maintenance.target_recall
 
     def sparse_frequencies(self, view: View, indices: UInt32s) -> tuple[int, list[int]]:
         """How many records a view has, and how many of them have each of `indices` in their sparse vector."""
@@ -124,57 +159,71 @@ class Index:
     ) -> tuple[Lsn, list[Record]]:
         """Up to `limit` records that match and come after the id `after`, ordered by id, and the LSN of the answer."""
         view, _ = self.read(namespace)
-        rows = ((block.ids[row], block, row) for block, row in matching_rows(view, condition))
-        rest = rows if after is None else (each for each in rows if each[0] > after)
-        page = heapq.nsmallest(limit, rest, key=itemgetter(0))
-        return view.lsn, [block.record(row) for _, block, row in page]
+        places = matching_rows(view, condition)
+        found = zip(ids_of(places), places, strict=True)
+        rest = found if after is None else (each for each in found if each[0] > after)
+        page = heapq.nsmallest(limit, rest, key=lambda each: each[0])
+        return view.lsn, [record_at(place) for _, place in page]
 
     def list_ids(self, namespace: str, prefix: str, after: str | None, limit: int) -> tuple[Lsn, list[str]]:
         """Up to `limit` ids with `prefix` that come after `after`, in byte order."""
-        with self._lock:
-            found = self._namespaces.by_name.get(namespace)
+        with self._state.lock:
+            found = self._state.namespaces.by_name.get(namespace)
             if found is None:
-                return self._lsn, []
-            ids = found.memtable.ids_from(prefix, after)
-            return self._lsn, [id_ for id_, _ in zip(ids, range(limit), strict=False)]
+                return self._state.lsn, []
+            ids = found.ids_from(prefix, after)
+            return self._state.lsn, [id_ for id_, _ in zip(ids, range(limit), strict=False)]
 
     def record_counts(self) -> tuple[Lsn, dict[str, int]]:
         """Records by namespace, of those that have records or were declared, and the LSN at which that is so."""
-        with self._lock:
-            shown = [item for item in self._namespaces.by_name.values() if item.is_listed]
-            return self._lsn, {item.name: len(item.memtable) for item in shown}
+        with self._state.lock:
+            shown = [item for item in self._state.namespaces.by_name.values() if item.is_listed]
+            return self._state.lsn, {item.name: item.record_count for item in shown}
 
     def describe_namespace(self, name: str) -> NamespaceDescription | None:
         """Numbers of one namespace; None if it has no records and was not declared."""
-        with self._lock:
-            found = self._namespaces.by_name.get(name)
+        with self._state.lock:
+            found = self._state.namespaces.by_name.get(name)
             return found.describe() if found is not None and found.is_listed else None
 
     def has_namespace(self, name: str) -> bool:
         """True for a namespace that was declared or ever had a record, until it is deleted as a whole."""
-        return name in self._namespaces.by_name
+        return name in self._state.namespaces.by_name
 
     def filterable_fields(self, name: str) -> tuple[str, ...] | None:
         """The metadata schema that a namespace was declared with; None for none."""
-        found = self._namespaces.by_name.get(name)
+        found = self._state.namespaces.by_name.get(name)
         return None if found is None else found.filterable_fields
 
     @property
     def namespace_count(self) -> int:
         """Namespaces, empty ones too."""
-        return len(self._namespaces.by_name)
+        return len(self._state.namespaces.by_name)
+
+    def tick(self) -> None:
+        """Begin the maintenance that is due; to be called every second or so."""
+        self.maintenance.watch.tick()
+        self.maintenance.tick()
+
+    def report(self) -> IndexReport:
+        """What the index uses, and what is done for it."""
+        return report_index(self._state, self.maintenance)
 
     def close(self) -> None:
         """Finish the writes under way and release the log. Later writes are refused."""
         self._writes.close()
         self._run_keeper.close()
-        self._log.close()
+        self.maintenance.close()
+        self._state.log.close()
 
     def _apply(self, operations: list[tuple[Lsn, Operation]]) -> None:
-        with self._lock:
+        state = self._state
+        with state.lock:
             for lsn, operation in operations:
-                self._namespaces.apply(operation, lsn)
-                self._lsn = lsn
+                state.namespaces.apply(operation, lsn)
+                state.lsn = lsn
             names = {operation.namespace for _, operation in operations}
-            due = self._run_keeper.due(filter(None, map(self._namespaces.by_name.get, names)))
+            found = filter(None, map(state.namespaces.by_name.get, names))
+            due = self._run_keeper.due(memtable for namespace in found for memtable in namespace.memtables)
         self._run_keeper.start(due)
+        self.maintenance.after_write()

@@ -6,6 +6,7 @@ What must hold:
 - rows are numbered in the order of writing: row r is row `r % block_rows` of block `r // block_rows`;
 - a block in which most rows are dead is given back: its living rows move to the end under the LSN of the write that
   tipped it. To any view that is the same as writing them again.
+- a frozen memtable is on its way into segments: its rows still die, but none is added and none moves.
 
 Thread rule: writes and `row_of` under the index's lock; rows themselves are read without it, as
 `pinyon.engine.block` says.
@@ -18,8 +19,8 @@ from typing import Final
 import numpy as np
 
 from pinyon.engine.block import Block, block_rows
-from pinyon.engine.runs import Tally
-from pinyon.engine.view import BlockView
+from pinyon.engine.runs import NO_RUNS, Runs, Tally
+from pinyon.engine.view import BlockView, MemtableView
 from pinyon.model.batches import take_rows
 from pinyon.model.record import Int64s, Lsn, RecordBatch
 
@@ -29,9 +30,20 @@ _DEAD_ROWS_MIN: Final = 256
 _STALE_IDS_MAX: Final = 1024
 """How many ids that are gone may always wait to be sorted out."""
 
+_ROW_OVERHEAD_BYTES: Final = 250
+_OVERHEAD_BYTES: Final = 6000
+"""What the objects of a row and of a memtable take beside the bytes that they hold (measured, rounded up)."""
+
 
 class Memtable:
-    """The records of one namespace. `dimension` None: no dense vectors."""
+    """Records of one namespace in memory. `dimension` None: no dense vectors.
+
+    Attributes:
+        row_of: the row that is alive, by id.
+        blocks: by number, in order of rows.
+        runs: postings of the sparse values, replaced as a whole.
+        is_building_runs: True while newer ones are on their way.
+    """
 
     def __init__(self, dimension: int | None) -> None:
         """Start with no records."""
@@ -42,6 +54,9 @@ class Memtable:
         self._rows_died = 0
         self._sorted_ids: list[str] = []
         self._unsorted_ids: list[str] = []
+        self._is_frozen = False
+        self.runs: Runs = NO_RUNS
+        self.is_building_runs = False
         self.row_of: dict[str, int] = {}
         self.blocks: dict[int, Block] = {}
 
@@ -67,6 +82,10 @@ class Memtable:
         if rows:
             self._mark_dead(rows, lsn)
 
+    def freeze(self) -> None:
+        """Take no more rows from now on."""
+        self._is_frozen = True
+
     def locate(self, id_: str) -> tuple[Block, int] | None:
         """The block and the row in it that hold a live record."""
         row = self.row_of.get(id_)
@@ -85,11 +104,10 @@ class Memtable:
             if ids[position] in self.row_of:
                 yield ids[position]
 
-    def block_views(self) -> tuple[BlockView, ...]:
-        """All rows written so far, in order of rows: blocks are added in that order."""
-        return tuple(
-            BlockView(block, block.row_count, number * self._block_rows) for number, block in self.blocks.items()
-        )
+    def view(self, lsn: Lsn) -> MemtableView:
+        """What a read at `lsn`, the newest applied one, sees: all rows written so far, in order of rows."""
+        blocks = [BlockView(block, block.row_count, number * self._block_rows) for number, block in self.blocks.items()]
+        return MemtableView(lsn, tuple(blocks), self.runs)
 
     @property
     def tally(self) -> Tally:
@@ -101,7 +119,13 @@ class Memtable:
         """Bytes of vectors, metadata and ids of all blocks."""
         return sum(block.size_bytes for block in self.blocks.values())
 
+    @property
+    def memory_bytes(self) -> int:
+        """About what the memtable takes in memory, with all its objects."""
+        return self.size_bytes + _ROW_OVERHEAD_BYTES * len(self.row_of) + _OVERHEAD_BYTES
+
     def _append(self, batch: RecordBatch) -> None:
+        assert not self._is_frozen
         first_row, done = self._next_row, 0
         if batch.sparse is not None:
             self._sparse_values_written += int(batch.sparse.offsets[-1] - batch.sparse.offsets[0])
@@ -131,7 +155,7 @@ class Memtable:
     def _give_back(self, number: int, block: Block, lsn: Lsn) -> None:
         """Move the living rows out of a block in which more than half are dead, and drop it."""
         is_worthwhile = block.row_count == self._block_rows or block.dead_count >= _DEAD_ROWS_MIN
-        if not is_worthwhile or 2 * block.dead_count <= block.row_count:
+        if self._is_frozen or not is_worthwhile or 2 * block.dead_count <= block.row_count:
             return
         rows: Int64s = block.alive_rows()
         del self.blocks[number]

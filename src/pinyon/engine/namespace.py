@@ -1,43 +1,183 @@
-"""A namespace: a memtable, and what was declared of it. Thin on purpose: work is done in functions elsewhere."""
+"""A namespace: what of it is in memory, and what is in segments.
 
-from dataclasses import dataclass
+At any moment an id is alive in at most one place: in the memtable, in the frozen memtable that is being flushed, or in
+one part. So the order of the places does not matter, and a write looks for older versions in all of them.
+
+Thread rule: under the index's lock, but for `places_in_parts`.
+"""
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
 
 from pinyon.engine.memtable import Memtable
-from pinyon.engine.runs import NO_RUNS, Runs
+from pinyon.engine.part import Part
+from pinyon.engine.places import Place
 from pinyon.engine.view import View
 from pinyon.model.namespace import NamespaceDescription
-from pinyon.model.record import Lsn
+from pinyon.model.record import Int64s, Lsn, RecordBatch
+from pinyon.segment.id_hash import id_hashes
+
+_LAST_LSN: Final[Lsn] = 2**64 - 2
+"""Newer than any: only rows that never died are alive then."""
 
 
-@dataclass(slots=True)
 class Namespace:
     """Records that are written and searched alone.
 
     Attributes:
         name: as shown; the default namespace is "__default__".
-        memtable: its records.
+        memtable: its newest records; None while there are none.
+        frozen: the memtable that is being flushed; None while there is none.
+        parts: its rows in segments, replaced as a whole.
+        stored_count: rows of `parts` that are alive.
         declared: True if it was created explicitly; it then exists even when empty.
         filterable_fields: metadata fields that filters may use; None inherits the index's.
-        runs: postings of the memtable's sparse values, replaced as a whole.
-        is_building_runs: True while newer ones are on their way.
+        deleted_lsn: when it was deleted as a whole; None while it exists.
     """
 
-    name: str
-    memtable: Memtable
-    declared: bool = False
-    filterable_fields: tuple[str, ...] | None = None
-    runs: Runs = NO_RUNS
-    is_building_runs: bool = False
+    __slots__ = (
+        "_dimension",
+        "declared",
+        "deleted_lsn",
+        "filterable_fields",
+        "frozen",
+        "memtable",
+        "name",
+        "parts",
+        "stored_count",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        dimension: int | None,
+        *,
+        declared: bool = False,
+        filterable_fields: tuple[str, ...] | None = None,
+    ) -> None:
+        """Start with no records."""
+        self._dimension = dimension
+        self.name = name
+        self.memtable: Memtable | None = None
+        self.frozen: Memtable | None = None
+        self.parts: tuple[Part, ...] = ()
+        self.stored_count = 0
+        self.declared = declared
+        self.filterable_fields = filterable_fields
+        self.deleted_lsn: Lsn | None = None
+
+    @property
+    def record_count(self) -> int:
+        """Live records."""
+        return sum(map(len, self.memtables)) + self.stored_count
+
+    @property
+    def memtables(self) -> tuple[Memtable, ...]:
+        """Those that there are, the newest first."""
+        return tuple(each for each in (self.memtable, self.frozen) if each is not None)
 
     @property
     def is_listed(self) -> bool:
         """True if it has records or was declared; else it is only remembered for those who delete from it again."""
-        return self.declared or len(self.memtable) > 0
+        return self.declared or self.record_count > 0
+
+    def upsert(self, batch: RecordBatch, lsn: Lsn) -> None:
+        """Write whole records; `batch.ids` are unique."""
+        if self.memtable is None:
+            self.memtable = Memtable(self._dimension)
+        self._bury_older([id_ for id_ in batch.ids if id_ not in self.memtable.row_of], lsn)
+        self.memtable.upsert(batch, lsn)
+
+    def delete(self, ids: Sequence[str], lsn: Lsn) -> None:
+        """Delete records; ids that do not exist are passed over."""
+        if self.memtable is not None:
+            older = [id_ for id_ in ids if id_ not in self.memtable.row_of]
+            self.memtable.delete(ids, lsn)
+            ids = older
+        self._bury_older(ids, lsn)
+
+    def delete_all(self, lsn: Lsn) -> None:
+        """Mark the rows of all parts as dead; the memtables go with the object."""
+        self.deleted_lsn = lsn
+        for part in self.parts:
+            part.live.mark_dead(slice(part.rows.start, part.rows.stop), lsn)
+
+    def locate(self, ids: Sequence[str]) -> list[Place]:
+        """Where the live records of `ids` are, in that order; those that do not exist are left out."""
+        places = self.places_in_memory(ids)
+        if self.parts:
+            rest = [id_ for id_ in ids if id_ not in places]
+            places |= places_in_parts(self.parts, rest)
+        return [places[id_] for id_ in ids if id_ in places]
+
+    def places_in_memory(self, ids: Sequence[str]) -> dict[str, Place]:
+        """Where those of `ids` are that memtables hold."""
+        places: dict[str, Place] = {}
+        for memtable in self.memtables:
+            for id_ in ids:
+                found = memtable.locate(id_)
+                if found is not None:
+                    places[id_] = found
+        return places
+
+    def ids_from(self, prefix: str, after: str | None) -> Iterator[str]:
+        """Live ids with `prefix`, in byte order, those after `after`."""
+        in_memory = [memtable.ids_from(prefix, after) for memtable in self.memtables]
+        return heapq.merge(*in_memory, *(_live_ids(part, prefix, after) for part in self.parts))
 
     def view(self, lsn: Lsn) -> View:
-        """What a read at `lsn`, the newest applied one, sees. Called under the index's lock."""
-        return View(lsn, self.memtable.block_views(), self.runs)
+        """What a read at `lsn`, the newest applied one, sees."""
+        return View(lsn, tuple(memtable.view(lsn) for memtable in self.memtables), self.parts)
 
     def describe(self) -> NamespaceDescription:
-        """The namespace's numbers now. Called under the index's lock."""
-        return NamespaceDescription(self.name, len(self.memtable), self.memtable.size_bytes, self.filterable_fields)
+        """The namespace's numbers now."""
+        return NamespaceDescription(self.name, self.record_count, self.size_bytes, self.filterable_fields)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of vectors, metadata and ids, dead rows too."""
+        return sum(each.size_bytes for each in self.memtables) + sum(part.size_bytes for part in self.parts)
+
+    def _bury_older(self, ids: Sequence[str], lsn: Lsn) -> None:
+        """Mark the rows of `ids` as dead wherever they are but in the memtable."""
+        if self.frozen is not None and ids:
+            older = [id_ for id_ in ids if id_ not in self.frozen.row_of]
+            self.frozen.delete(ids, lsn)
+            ids = older
+        if self.parts and ids:
+            hashes = id_hashes(ids)
+            for part in self.parts:
+                rows = _alive_now(part, part.live.segment.find(part.rows, hashes, ids))
+                if len(rows):
+                    part.live.mark_dead(rows, lsn)
+                    self.stored_count -= len(rows)
+
+
+def places_in_parts(parts: Sequence[Part], ids: Sequence[str], lsn: Lsn | None = None) -> dict[str, Place]:
+    """Where those of `ids` are that parts hold, alive for a view at `lsn` or, without one, alive now."""
+    places: dict[str, Place] = {}
+    hashes = id_hashes(ids)
+    for part in parts if len(ids) else ():
+        rows = part.live.segment.find(part.rows, hashes, ids)
+        found = np.flatnonzero(rows >= 0)
+        alive = part.live.alive_at(rows[found], _LAST_LSN if lsn is None else lsn)
+        for position in (found if alive is None else found[alive]).tolist():
+            places[ids[position]] = (part.live, int(rows[position]))
+    return places
+
+
+def _alive_now(part: Part, rows: Int64s) -> Int64s:
+    """Those of the found rows, -1 where none was, that are alive; each once, as an id may be named twice."""
+    rows = np.unique(rows[rows >= 0])
+    alive = part.live.alive_at(rows, _LAST_LSN)
+    return rows if alive is None else rows[alive]
+
+
+def _live_ids(part: Part, prefix: str, after: str | None) -> Iterator[str]:
+    for id_, row in part.live.segment.ids_from(part.rows, prefix, after):
+        alive = part.live.alive_at(np.array([row]), _LAST_LSN)
+        if alive is None or alive[0]:
+            yield id_

@@ -4,11 +4,11 @@ An operation in the log has been checked, so applying it cannot fail. It is dete
 same order give the same records, whenever they are applied.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from pinyon.engine.memtable import Memtable
 from pinyon.engine.namespace import Namespace
 from pinyon.engine.operations import (
     CreateNamespace,
@@ -19,67 +19,105 @@ from pinyon.engine.operations import (
     SetMetadata,
     UpsertRecords,
 )
+from pinyon.engine.part import LiveSegment, Part
+from pinyon.engine.places import record_at
 from pinyon.model.batches import batch_of_records
 from pinyon.model.metadata import merge_metadata
 from pinyon.model.record import Lsn, Record, RecordBatch
+from pinyon.segment.manifest import Manifest, NamespaceEntry
 
 _RECORDS_PER_PART = 1000
 
 
 class Namespaces:
-    """The namespaces of an index by name. They begin to exist with their first record, or when declared."""
+    """The namespaces of an index by name. They begin to exist with their first record, or when declared.
+
+    Attributes:
+        by_name: all of them, empty ones too.
+        memory_bytes: about what their memtables take, but for frozen ones.
+    """
 
     def __init__(self, dimension: int | None) -> None:
         """Start with none."""
         self._dimension = dimension
         self.by_name: dict[str, Namespace] = {}
-        self.size_bytes = 0
+        self.memory_bytes = 0
 
     def apply(self, operation: Operation, lsn: Lsn) -> None:
         """Carry out one operation, under the index's lock."""
-        before = self._size_bytes(operation.namespace)
+        before = self._memory_bytes(operation.namespace)
         self._carry_out(operation, lsn)
-        self.size_bytes += self._size_bytes(operation.namespace) - before
+        self.memory_bytes += self._memory_bytes(operation.namespace) - before
 
-    def _size_bytes(self, name: str) -> int:
+    def existing_or_new(self, name: str) -> Namespace:
+        """The namespace of that name, which begins to exist if it does not."""
         namespace = self.by_name.get(name)
-        return 0 if namespace is None else namespace.memtable.size_bytes
+        if namespace is None:
+            namespace = self.by_name[name] = Namespace(name, self._dimension)
+        return namespace
+
+    def freeze(self) -> list[Namespace]:
+        """Freeze all memtables that have rows, and give their namespaces. None may be frozen already."""
+        frozen = []
+        for namespace in self.by_name.values():
+            if namespace.memtable is not None:
+                assert namespace.frozen is None
+                namespace.memtable.freeze()
+                namespace.frozen, namespace.memtable = namespace.memtable, None
+                frozen.append(namespace)
+        self.memory_bytes = 0
+        return frozen
+
+    def entries(self) -> tuple[NamespaceEntry, ...]:
+        """What is known of namespaces beside their rows, now."""
+        return tuple(
+            NamespaceEntry(namespace.name, namespace.declared, namespace.filterable_fields)
+            for namespace in self.by_name.values()
+            if namespace.declared or not namespace.record_count
+        )
+
+    def restore(self, manifest: Manifest, segments: Iterable[LiveSegment]) -> None:
+        """Begin with what segments hold. A namespace whose rows there are all dead is not in them."""
+        for entry in manifest.namespaces:
+            namespace = self.existing_or_new(entry.name)
+            namespace.declared, namespace.filterable_fields = entry.declared, entry.filterable_fields
+        for live in segments:
+            for rows, alive_count in zip(live.segment.namespaces, live.alive_counts(), strict=True):
+                if alive_count:
+                    namespace = self.existing_or_new(rows.name)
+                    namespace.parts += (Part(live, rows),)
+                    namespace.stored_count += alive_count
+
+    def _memory_bytes(self, name: str) -> int:
+        namespace = self.by_name.get(name)
+        return 0 if namespace is None or namespace.memtable is None else namespace.memtable.memory_bytes
 
     def _carry_out(self, operation: Operation, lsn: Lsn) -> None:
         match operation:
             case UpsertRecords(name, records):
-                self._existing_or_new(name).memtable.upsert(records, lsn)
+                self.existing_or_new(name).upsert(records, lsn)
             case PatchRecords(name, changes):
                 self._patch(name, changes, lsn)
             case SetMetadata(name, ids, metadata):
                 self._set_metadata(name, ids, metadata, lsn)
             case DeleteRecords(name, ids):
                 if name in self.by_name:
-                    self.by_name[name].memtable.delete(ids, lsn)
+                    self.by_name[name].delete(ids, lsn)
             case DeleteNamespace(name, keep_declared):
-                self._delete(name, keep_declared)
+                self._delete(name, keep_declared, lsn)
             case CreateNamespace(name, filterable_fields):
-                namespace = self._existing_or_new(name)
+                namespace = self.existing_or_new(name)
                 namespace.declared, namespace.filterable_fields = True, filterable_fields
-
-    def _existing_or_new(self, name: str) -> Namespace:
-        namespace = self.by_name.get(name)
-        if namespace is None:
-            namespace = self.by_name[name] = Namespace(name, Memtable(self._dimension))
-        return namespace
 
     def _patch(self, name: str, changes: RecordBatch, lsn: Lsn) -> None:
         namespace = self.by_name.get(name)
         if namespace is None:
             return
-        patched = []
-        for row, id_ in enumerate(changes.ids):
-            place = namespace.memtable.locate(id_)
-            if place is not None:
-                block, at = place
-                patched.append(_patched(block.record(at), changes, row))
-        if patched:
-            namespace.memtable.upsert(batch_of_records(patched), lsn)
+        row_of = {id_: row for row, id_ in enumerate(changes.ids)}
+        found = [record_at(place) for place in namespace.locate(changes.ids)]
+        if found:
+            patched = [_patched(record, changes, row_of[record.id]) for record in found]
+            namespace.upsert(batch_of_records(patched), lsn)
 
     def _set_metadata(self, name: str, ids: list[str], metadata: bytes, lsn: Lsn) -> None:
         namespace = self.by_name.get(name)
@@ -87,16 +125,19 @@ class Namespaces:
             return
         # In parts, so that a hundred thousand records are not held twice.
         for start in range(0, len(ids), _RECORDS_PER_PART):
-            places = map(namespace.memtable.locate, ids[start : start + _RECORDS_PER_PART])
-            found = [block.record(at) for block, at in filter(None, places)]
+            found = [record_at(place) for place in namespace.locate(ids[start : start + _RECORDS_PER_PART])]
             changed = [replace(record, metadata=merge_metadata(record.metadata, metadata)) for record in found]
             if changed:
-                namespace.memtable.upsert(batch_of_records(changed), lsn)
+                namespace.upsert(batch_of_records(changed), lsn)
 
-    def _delete(self, name: str, keep_declared: bool) -> None:
+    def _delete(self, name: str, keep_declared: bool, lsn: Lsn) -> None:
         namespace = self.by_name.pop(name, None)
-        if namespace is not None and namespace.declared and keep_declared:
-            self.by_name[name] = Namespace(name, Memtable(self._dimension), True, namespace.filterable_fields)
+        if namespace is None:
+            return
+        namespace.delete_all(lsn)
+        if namespace.declared and keep_declared:
+            kept = Namespace(name, self._dimension, declared=True, filterable_fields=namespace.filterable_fields)
+            self.by_name[name] = kept
 
 
 def _patched(record: Record, changes: RecordBatch, row: int) -> Record:

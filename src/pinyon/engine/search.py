@@ -14,35 +14,21 @@ import numpy as np
 from pinyon.ann import exact
 from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import is_member
+from pinyon.engine import part_search
 from pinyon.engine.block import Block
+from pinyon.engine.part_search import search_part
+from pinyon.engine.places import Place, ids_of, record_at
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.sparse_search import frequencies as frequencies_of
 from pinyon.engine.sparse_search import rows_with_all, sparse_dots
-from pinyon.engine.view import BlockView, View
+from pinyon.engine.view import BlockView, MemtableView, View
 from pinyon.filter.ast import Filter
 from pinyon.filter.evaluate import evaluate
-from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Int64s, Mask, Match, SparseVector, UInt32s
+from pinyon.model.record import Float32s, Int64s, Mask, Match, UInt32s
 
 _GATHER_SHARE = 8
 """Below one row in so many, scoring only the chosen rows is cheaper than scoring the block: copying rows costs about
 as much as reading them."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchPlan:
-    """What to look for. At least one of `dense` and `sparse` is given; `dense` has the index's dimension.
-
-    With only `sparse`, rows that share no index with it are not results. With both, a row's score is the sum.
-    Rows whose sparse vector lacks one of `required_indices` are not results.
-    """
-
-    metric: Metric
-    top_k: int
-    dense: Float32s | None
-    sparse: SparseVector | None
-    filter: Filter | None
-    include_values: bool
-    include_metadata: bool
-    required_indices: UInt32s | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +57,21 @@ class _Scored:
 
 def search(view: View, plan: SearchPlan) -> list[Match]:
     """The best matches of the view, best first, ties by id; as many as `top_k` when that many rows qualify."""
-    hits = _sparse_hits(view, plan)
-    candidates, goodness = (
-        _dense_candidates(view, hits, plan) if plan.dense is not None else _sparse_candidates(view, hits, plan)
-    )
-    return _sorted_matches(candidates, goodness, plan)
+    places: list[Place] = []
+    goodness: list[Float64s] = [np.zeros(0)]
+    for memtable in view.memtables:
+        hits = _sparse_hits(memtable, plan)
+        found, scores = (_dense_candidates if plan.dense is not None else _sparse_candidates)(memtable, hits, plan)
+        places += found
+        goodness.append(scores)
+    for part in view.parts:
+        best = search_part(part, view.lsn, plan)
+        places += [(part.live, row) for row in best.rows.tolist()]
+        goodness.append(best.goodness)
+    return _sorted_matches(places, np.concatenate(goodness), plan)
 
 
-def _sparse_hits(view: View, plan: SearchPlan) -> _SparseHits:
+def _sparse_hits(view: MemtableView, plan: SearchPlan) -> _SparseHits:
     required = None
     if plan.required_indices is not None and len(plan.required_indices):
         required = rows_with_all(view, plan.required_indices)
@@ -89,7 +82,7 @@ def _sparse_hits(view: View, plan: SearchPlan) -> _SparseHits:
     return _SparseHits(*sparse_dots(view, plan.sparse, plan.top_k if is_plain else None), required)
 
 
-def _sparse_candidates(view: View, hits: _SparseHits, plan: SearchPlan) -> tuple[list[tuple[Block, int]], Float64s]:
+def _sparse_candidates(view: MemtableView, hits: _SparseHits, plan: SearchPlan) -> tuple[list[Place], Float64s]:
     """The best of the hits, with the exact goodness of each."""
     qualified = np.zeros(len(hits.rows), np.bool_)
     for part, mine in view.split(hits.rows):
@@ -99,13 +92,13 @@ def _sparse_candidates(view: View, hits: _SparseHits, plan: SearchPlan) -> tuple
     rows, dots = hits.rows[qualified], hits.dots[qualified]
     chosen = exact.best_candidates(exact.to_float32(dots), plan.top_k, slack=0.0)
     rows = rows[chosen]
-    candidates = [
+    candidates: list[Place] = [
         (part.block, row) for part, mine in view.split(rows) for row in (rows[mine] - part.first_row).tolist()
     ]
     return candidates, dots[chosen]
 
 
-def _qualify(view: View, part: BlockView, rows: Int64s, condition: Filter | None) -> Mask | Literal[True]:
+def _qualify(view: MemtableView, part: BlockView, rows: Int64s, condition: Filter | None) -> Mask | Literal[True]:
     """Which of some rows of a block are alive and pass the filter."""
     alive = part.block.alive_at(rows, view.lsn)
     if condition is None:
@@ -114,10 +107,10 @@ def _qualify(view: View, part: BlockView, rows: Int64s, condition: Filter | None
     return passed if alive is None else passed & alive
 
 
-def _dense_candidates(view: View, hits: _SparseHits, plan: SearchPlan) -> tuple[list[tuple[Block, int]], Float64s]:
+def _dense_candidates(view: MemtableView, hits: _SparseHits, plan: SearchPlan) -> tuple[list[Place], Float64s]:
     """Rows that may be the best of all blocks, with the exact goodness of each."""
     scored = [each for each in (_score_block(view, part, hits, plan) for part in view.blocks) if len(each.rows)]
-    candidates: list[tuple[Block, int]] = []
+    candidates: list[Place] = []
     if not scored:
         return candidates, np.zeros(0)
     starts = [0, *accumulate(len(each.rows) for each in scored)]
@@ -135,13 +128,15 @@ def _dense_candidates(view: View, hits: _SparseHits, plan: SearchPlan) -> tuple[
     return candidates, np.concatenate(exact_goodness) + _dots_of(np.concatenate(row_numbers), hits)
 
 
-def _score_block(view: View, part: BlockView, hits: _SparseHits, plan: SearchPlan) -> _Scored:
+def _score_block(view: MemtableView, part: BlockView, hits: _SparseHits, plan: SearchPlan) -> _Scored:
     mask = _mask(view, part, hits.required, plan.filter)
     rows = np.arange(part.row_count) if mask is None else np.flatnonzero(mask)
     return _Scored(part, rows, _dense_goodness(part.block, part.row_count, rows, plan))
 
 
-def _add_dots(view: View, scored: list[_Scored], starts: list[int], hits: _SparseHits, goodness: Float32s) -> None:
+def _add_dots(
+    view: MemtableView, scored: list[_Scored], starts: list[int], hits: _SparseHits, goodness: Float32s
+) -> None:
     """Add what sparse values give to the goodness of all scored rows, which begin at `starts`, block by block."""
     by_first_row = {each.part.first_row: (each.rows, start) for each, start in zip(scored, starts, strict=False)}
     places, dots = [np.zeros(0, np.int64)], [np.zeros(0)]
@@ -179,7 +174,7 @@ def _dense_goodness(block: Block, row_count: int, rows: Int64s, plan: SearchPlan
     return whole if len(rows) == row_count else whole[rows]
 
 
-def _mask(view: View, part: BlockView, required: Int64s | None, condition: Filter | None) -> Mask | None:
+def _mask(view: MemtableView, part: BlockView, required: Int64s | None, condition: Filter | None) -> Mask | None:
     """Rows that are alive, have what is required and pass the filter; None for all."""
     mask = view.alive(part) if condition is None else _matching(view, part, condition)
     if required is None:
@@ -190,18 +185,33 @@ def _mask(view: View, part: BlockView, required: Int64s | None, condition: Filte
     return has_required if mask is None else has_required & mask
 
 
-def _matching(view: View, part: BlockView, condition: Filter) -> Mask:
+def _matching(view: MemtableView, part: BlockView, condition: Filter) -> Mask:
     alive = view.alive(part)
     passed = evaluate(condition, part.block.columns.first_rows(part.row_count))
     return passed if alive is None else passed & alive
 
 
-def matching_rows(view: View, condition: Filter) -> list[tuple[Block, int]]:
+def matching_rows(view: View, condition: Filter) -> list[Place]:
     """All rows that are alive and pass a filter, in no particular order."""
-    rows: list[tuple[Block, int]] = []
-    for part in view.blocks:
-        rows += [(part.block, row) for row in np.flatnonzero(_matching(view, part, condition)).tolist()]
-    return rows
+    places: list[Place] = []
+    for memtable in view.memtables:
+        for block in memtable.blocks:
+            rows = np.flatnonzero(_matching(memtable, block, condition))
+            places += [(block.block, row) for row in rows.tolist()]
+    for part in view.parts:
+        places += [(part.live, row) for row in part_search.matching_rows(part, view.lsn, condition).tolist()]
+    return places
+
+
+def frequencies(view: View, indices: UInt32s) -> list[int]:
+    """How many rows that the view sees have each of `indices` in their sparse vector."""
+    terms, where = np.unique(indices, return_inverse=True)
+    counts = sum(
+        (part_search.frequencies(part, view.lsn, terms) for part in view.parts), np.zeros(len(terms), np.int64)
+    )
+    counts += sum((frequencies_of(memtable, terms) for memtable in view.memtables), np.zeros_like(counts))
+    found: list[int] = counts[where].tolist()
+    return found
 
 
 def _slack(scored: list[_Scored], goodness: Float32s, plan: SearchPlan) -> float:
@@ -217,22 +227,28 @@ def _exact_goodness(block: Block, rows: Int64s, plan: SearchPlan) -> Float64s:
     return exact.exact_goodness(block.dense.data[rows], plan.dense, plan.metric)
 
 
-def _sorted_matches(candidates: list[tuple[Block, int]], goodness: Float64s, plan: SearchPlan) -> list[Match]:
+def _sorted_matches(places: list[Place], goodness: Float64s, plan: SearchPlan) -> list[Match]:
     """The `top_k` best as results. Scores are compared as the float32 that the caller sees."""
     shown = exact.to_float32(goodness)
-    ids = [block.ids[row] for block, row in candidates]
-    order = np.argsort(-shown, kind="stable").tolist()
-    descending = shown[order]
-    if (descending[1:] == descending[:-1]).any():
-        order.sort(key=lambda position: (-shown[position], ids[position]))
+    order = np.argsort(-shown, kind="stable")
+    if plan.top_k < len(order):  # Ids tell only those apart that are as good as the last.
+        order = order[: np.searchsorted(-shown[order], -shown[order[plan.top_k - 1]], side="right")]
+    ids = ids_of([places[position] for position in order.tolist()])
+    descending = shown[order].tolist()
+    ranked = sorted(range(len(order)), key=lambda rank: (-descending[rank], ids[rank]))[: plan.top_k]
     sign = 1.0 if plan.metric.higher_is_better else -1.0
     # Adding 0.0 turns -0.0 into 0.0.
-    return [_match(candidates[position], sign * float(shown[position]) + 0.0, plan) for position in order[: plan.top_k]]
+    return [_match(places[int(order[rank])], ids[rank], sign * descending[rank] + 0.0, plan) for rank in ranked]
 
 
-def _match(place: tuple[Block, int], score: float, plan: SearchPlan) -> Match:
-    block, row = place
-    dense = block.dense.data[row] if plan.include_values and block.dense is not None else None
-    sparse = block.sparse(row) if plan.include_values else None
-    metadata = block.metadata.row(row) if plan.include_metadata else b""
-    return Match(block.ids[row], score, dense, sparse, metadata)
+def _match(place: Place, id_: str, score: float, plan: SearchPlan) -> Match:
+    if not plan.include_values and not plan.include_metadata:
+        return Match(id_, score)
+    record = record_at(place)
+    return Match(
+        id_,
+        score,
+        record.dense if plan.include_values else None,
+        record.sparse if plan.include_values else None,
+        record.metadata if plan.include_metadata else b"",
+    )

@@ -12,11 +12,11 @@ from pinyon.ann import exact, exact_sparse
 from pinyon.ann.exact_sparse import Float64s
 from pinyon.ann.postings import PostingList, ScannedRows
 from pinyon.engine.runs import RowPostings
-from pinyon.engine.view import View
+from pinyon.engine.view import MemtableView
 from pinyon.model.record import Int64s, SparseVector, UInt32s
 
 
-def sparse_dots(view: View, vector: SparseVector, top_k: int | None = None) -> tuple[Int64s, Float64s]:
+def sparse_dots(view: MemtableView, vector: SparseVector, top_k: int | None = None) -> tuple[Int64s, Float64s]:
     """Rows that share an index with a vector, and the dot product of each with it, `(m,)` both.
 
     Some of the rows may be dead, or be in no block of the view. With `top_k`, rows may be left out that so many living
@@ -34,26 +34,24 @@ def sparse_dots(view: View, vector: SparseVector, top_k: int | None = None) -> t
     return np.concatenate(found[0]), np.concatenate(found[1])
 
 
-def rows_with_all(view: View, indices: UInt32s) -> Int64s:
+def rows_with_all(view: MemtableView, indices: UInt32s) -> Int64s:
     """The rows whose sparse vector has every one of `indices`, at least one; dead ones too."""
     terms = np.unique(indices)
     found = [part.row_numbers[exact_sparse.rows_with_all(part.postings, terms)] for part in _parts(view)]
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 
-def frequencies(view: View, indices: UInt32s) -> list[int]:
-    """How many living rows have each of `indices`."""
-    terms, places = np.unique(indices, return_inverse=True)
+def frequencies(view: MemtableView, terms: UInt32s) -> Int64s:
+    """How many living rows have each of `terms`, which ascend, each once."""
     counts = np.zeros(len(terms), np.int64)
     for part in _parts(view):
         alive = view.sees(part.row_numbers)
         lists = part.postings.lists(terms)
         counts += np.array([np.count_nonzero(alive[each.rows]) for each in lists], np.int64)
-    frequencies: list[int] = counts[places].tolist()
-    return frequencies
+    return counts
 
 
-def _parts(view: View) -> Iterator[RowPostings]:
+def _parts(view: MemtableView) -> Iterator[RowPostings]:
     yield from view.runs.runs
     for part in view.tail():
         start = max(view.runs.end, part.first_row)
@@ -69,7 +67,7 @@ class _Floor:
     terms that few rows have tend to weigh most.
     """
 
-    def __init__(self, view: View, top_k: int) -> None:
+    def __init__(self, view: MemtableView, top_k: int) -> None:
         self._view = view
         self._top_k = top_k
         self._least = 0.0

@@ -1,7 +1,8 @@
 """A view: what one read sees of a namespace.
 
 Taken under the index's lock, read without it. It never changes: rows written later are beyond the row counts that it
-remembers, rows that died later died at an LSN that is newer than its own, and the runs are those of its moment.
+remembers, rows that died later died at an LSN that is newer than its own, and the runs and parts are those of its
+moment.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pinyon.engine.block import Block
+from pinyon.engine.part import Part
 from pinyon.engine.runs import NO_RUNS, Runs
 from pinyon.model.record import Int64s, Lsn, Mask
 
@@ -29,8 +31,8 @@ class BlockView(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """The blocks of a namespace at one LSN, in order of rows, and the runs beside them."""
+class MemtableView:
+    """The blocks of a memtable at one LSN, in order of rows, and the runs beside them."""
 
     lsn: Lsn
     blocks: tuple[BlockView, ...]
@@ -75,3 +77,19 @@ class View:
             alive = part.block.alive_at(rows[mine] - part.first_row, self.lsn)
             seen[mine] = True if alive is None else alive
         return seen
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is in memory and what is in segments, at one LSN. No two rows of it that are alive have the same id."""
+
+    lsn: Lsn
+    memtables: tuple[MemtableView, ...] = ()
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def record_count(self) -> int:
+        """Rows that this view sees."""
+        return sum(each.record_count for each in self.memtables) + sum(
+            part.alive_count(self.lsn) for part in self.parts
+        )

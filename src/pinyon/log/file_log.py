@@ -8,9 +8,15 @@ What must hold:
 - After an operation whose outcome is unknown (a sync failed, or the cut did) nothing is written any more: the kernel
   may have dropped the bytes and forgotten it, so that a second sync would succeed without them. Opening again helps.
 - A process may have died without a power cut and left bytes in the kernel's cache: what `open` found is synced before
-  anything is appended behind it.
+  anything is appended behind it, or any file before it is removed.
+- A file is removed only when another one follows it that is durable, with its name: a log never loses its place.
+
+Thread rule: one thread at a time appends; any other may call `roll` and `trim` meanwhile. `_lock` guards which files
+there are, and is never held while the disk is waited for.
 """
 
+import threading
+from bisect import insort
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from posixpath import dirname
@@ -18,7 +24,7 @@ from typing import Final, NamedTuple
 
 from pinyon.errors import UnavailableError
 from pinyon.log.frame import FILE_HEADER_BYTES, FileHeader, encode_file_header, encode_frame
-from pinyon.log.protocol import Entry
+from pinyon.log.protocol import FIRST_LSN, Entry
 from pinyon.log.recovery import LogFile, Recovery, log_file_path, recover
 from pinyon.model.record import Lsn
 from pinyon.storage.protocol import AppendFile, BytesLike, Storage
@@ -33,6 +39,15 @@ class _Tail(NamedTuple):
 
     file: AppendFile
     seed: int
+    first_lsn: Lsn
+
+
+class _FullFile(NamedTuple):
+    """A file that another one follows. They sort by age."""
+
+    first_lsn: Lsn
+    path: str
+    size_bytes: int
 
 
 class FileLog:
@@ -51,14 +66,20 @@ class FileLog:
         *,
         new_salt: Callable[[], bytes],
         file_bytes_max: int,
+        begin_lsn: Lsn,
     ) -> None:
         """Go on after what was recovered; `open` is the way in."""
         self._storage = storage
         self._directory = directory
         self._recovered: Sequence[LogFile] = recovered.files
         self._next_lsn = recovered.next_lsn
-        self._full_files_bytes = sum(len(file.content) for file in recovered.files[:-1])
+        self._begin_lsn = begin_lsn
+        self._lock = threading.Lock()
+        self._full_files = [
+            _FullFile(file.header.first_lsn, file.path, len(file.content)) for file in recovered.files[:-1]
+        ]
         self._tail = tail
+        self._tail_lsn_min: Lsn = FIRST_LSN
         self._new_salt = new_salt
         self._file_bytes_max = max(file_bytes_max, FILE_HEADER_BYTES)  # A file without frames is never full.
         self._stopped_by: str | None = None
@@ -72,6 +93,7 @@ class FileLog:
         *,
         new_salt: Callable[[], bytes],
         file_bytes_max: int = FILE_BYTES_MAX,
+        begin_lsn: Lsn = FIRST_LSN,
     ) -> "FileLog":
         """Open the log in a folder, or start one there, and repair what a stop may have left.
 
@@ -80,17 +102,28 @@ class FileLog:
             directory: the folder; created when missing, its parent must exist.
             new_salt: gives 16 bytes that are new each time.
             file_bytes_max: size from which on a file is followed by the next.
+            begin_lsn: the first entry that is needed. That those before it were in the log, and need not be any more,
+                is known durably.
 
         Raises:
-            DataLossError: bytes that had been synced are damaged or missing; names the file.
+            DataLossError: bytes that had been synced are damaged or missing, or the log does not reach the entry
+                before `begin_lsn`; names the file.
             FailedPreconditionError: a file has a format version that this Pinyon does not know.
             UnavailableError: the disk failed.
         """
         storage.make_directory(directory)
         storage.sync_directory(dirname(directory))
-        recovered = recover(storage, directory)
+        recovered = recover(storage, directory, begin_lsn)
         tail = _repair(storage, directory, recovered)
-        return cls(storage, directory, recovered, tail, new_salt=new_salt, file_bytes_max=file_bytes_max)
+        return cls(
+            storage,
+            directory,
+            recovered,
+            tail,
+            new_salt=new_salt,
+            file_bytes_max=file_bytes_max,
+            begin_lsn=begin_lsn,
+        )
 
     @property
     def last_lsn(self) -> Lsn:
@@ -100,16 +133,19 @@ class FileLog:
     @property
     def size_bytes(self) -> int:
         """Bytes that the log takes on its storage."""
-        return self._full_files_bytes + (self._tail.file.size if self._tail else 0)
+        with self._lock:
+            return sum(file.size_bytes for file in self._full_files) + (self._tail.file.size if self._tail else 0)
 
     def replay(self) -> Iterator[tuple[Lsn, memoryview]]:
         """The entries that were there when the log was opened, oldest first, as views of the mapped files.
+
+        They begin with the LSN that `open` was given.
 
         Raises:
             DataLossError: the bytes are not what was written.
         """
         for file in self._recovered:
-            yield from file.entries()
+            yield from file.entries(self._begin_lsn)
 
     @property
     def has_files(self) -> bool:
@@ -154,6 +190,52 @@ class FileLog:
         self._stopped_by = None
         return first_lsn
 
+    def roll(self) -> None:
+        """Let the next append go to a file of its own, so that a trim can free all that is before it.
+
+        Nothing happens while there is no entry to be left behind. Any thread may call this.
+        """
+        self._tail_lsn_min = self._next_lsn
+
+    def trim(self, begin_lsn: Lsn) -> int:
+        """Remove the files all of whose entries are before `begin_lsn`, oldest first, but never the newest file.
+
+        Any thread may call this, also while another one appends or trims. A file that cannot be removed is there for
+        the next call; one whose removal a power cut undoes is removed when the log is opened.
+
+        Args:
+            begin_lsn: the first entry that is needed; that it is must be known durably, since the log cannot be opened
+                with an earlier one from now on.
+
+        Returns:
+            How many bytes were freed.
+
+        Raises:
+            UnavailableError: the disk failed. Nothing that is needed was lost.
+        """
+        assert begin_lsn <= self._next_lsn
+        freed_bytes = 0
+        while (file := self._take_trimmable(begin_lsn)) is not None:
+            try:
+                self._storage.remove(file.path)
+            except BaseException:
+                with self._lock:
+                    insort(self._full_files, file)
+                raise
+            freed_bytes += file.size_bytes
+        if freed_bytes:
+            self._storage.sync_directory(self._directory)
+        return freed_bytes
+
+    def _take_trimmable(self, begin_lsn: Lsn) -> _FullFile | None:
+        """Take the oldest file out of those that are there, if all its entries are before `begin_lsn`."""
+        with self._lock:
+            if not self._full_files:
+                return None
+            assert self._tail is not None
+            following_lsn = self._full_files[1].first_lsn if len(self._full_files) > 1 else self._tail.first_lsn
+            return self._full_files.pop(0) if following_lsn <= begin_lsn else None
+
     def close(self) -> None:
         """Release the files. Views that `replay` gave stay valid."""
         self._stopped_by = f"the log {self._directory} is closed"
@@ -182,13 +264,18 @@ class FileLog:
             ) from error
 
     def _tail_with_room(self) -> _Tail:
-        if self._tail is not None and self._tail.file.size <= self._file_bytes_max:
-            return self._tail
+        tail = self._tail
+        # A file without frames, whose first LSN is the next one, always has room: a new one would have its name.
+        if tail is not None and tail.file.size <= self._file_bytes_max and tail.first_lsn >= self._tail_lsn_min:
+            return tail
         created = self._create_file()
-        if self._tail is not None:
-            self._full_files_bytes += self._tail.file.size
-            self._tail.file.close()
-        self._tail = created
+        with self._lock:
+            if tail is not None:
+                path = log_file_path(self._directory, tail.first_lsn)
+                self._full_files.append(_FullFile(tail.first_lsn, path, tail.file.size))
+            self._tail = created
+        if tail is not None:
+            tail.file.close()
         return created
 
     def _create_file(self) -> _Tail:
@@ -204,7 +291,7 @@ class FileLog:
         except UnavailableError:
             file.close()  # Not in doubt like a failed frame: no later sync of this file will be relied on.
             raise
-        return _Tail(file, header.seed)
+        return _Tail(file, header.seed, header.first_lsn)
 
 
 def _repair(storage: Storage, directory: str, recovered: Recovery) -> _Tail | None:
@@ -220,7 +307,11 @@ def _repair(storage: Storage, directory: str, recovered: Recovery) -> _Tail | No
         if recovered.torn_bytes:
             file.truncate(len(last.content))
         file.sync()
+        for path in recovered.leftover_paths:
+            storage.remove(path)
+        if recovered.leftover_paths:
+            storage.sync_directory(directory)
     except UnavailableError:
         file.close()
         raise
-    return _Tail(file, last.header.seed)
+    return _Tail(file, last.header.seed, last.header.first_lsn)

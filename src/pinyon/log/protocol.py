@@ -4,7 +4,8 @@ What must hold of every implementation:
 
 - The entry that was appended as the n-th has LSN n, counted from 1, without gaps.
 - `append` returns when its entries survive a power cut, and not before. A group is there whole or not at all.
-- Entries come back as they were appended, in order, or there is an error; never others, never fewer than acknowledged.
+- Entries come back as they were appended, in order, or there is an error; never others, never fewer than acknowledged,
+  but for those at the beginning that are known not to be needed any more.
 """
 
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pinyon.model.record import BytesColumn, Int64s, Record, RecordBatch, SparseColumn, SparseVector
+from pinyon.model.record import BytesColumn, Float32s, Int64s, Record, RecordBatch, SparseColumn, SparseVector
 
 
 def batch_of_records(records: Sequence[Record]) -> RecordBatch:
@@ -54,6 +55,19 @@ def take_sparse_rows(column: SparseColumn, rows: Int64s) -> SparseColumn:
     return SparseColumn(offsets, column.indices[places], column.values[places])
 
 
+def take_bytes_rows(column: BytesColumn, rows: Int64s) -> BytesColumn:
+    """Some rows of a column, `(m,)`, in that order, copied."""
+    offsets, places = _ragged(column.offsets, rows)
+    return BytesColumn(np.frombuffer(column.data, np.uint8)[places].data, offsets)
+
+
+def concatenate_bytes(columns: Sequence[BytesColumn]) -> BytesColumn:
+    """The rows of all columns, at least one, one after another."""
+    lengths = np.concatenate([np.diff(column.offsets) for column in columns])
+    data = b"".join(column.data[column.offsets[0] : column.offsets[-1]] for column in columns)
+    return BytesColumn(memoryview(data), np.concatenate((np.zeros(1, np.int64), np.cumsum(lengths))))
+
+
 def concatenate_sparse(columns: Sequence[SparseColumn]) -> SparseColumn:
     """The rows of all columns, at least one, one after another."""
     lengths = np.concatenate([np.diff(column.offsets) for column in columns])
@@ -71,8 +85,8 @@ def _take_sparse(column: SparseColumn, rows: Int64s) -> SparseColumn | None:
 
 
 def _take_bytes(column: BytesColumn, rows: Int64s) -> BytesColumn | None:
-    offsets, places = _ragged(column.offsets, rows)
-    return BytesColumn(np.frombuffer(column.data, np.uint8)[places].data, offsets) if len(places) else None
+    taken = take_bytes_rows(column, rows)
+    return taken if len(taken.data) else None
 
 
 def _ragged(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
@@ -84,8 +98,23 @@ def _ragged(offsets: Int64s, rows: Int64s) -> tuple[Int64s, Int64s]:
     return taken, places
 
 
-def offsets_of(lengths: Sequence[int]) -> Int64s:
+def offsets_of(lengths: Sequence[int] | Int64s) -> Int64s:
     """Where rows of these lengths begin when laid back to back, and where the last ends: `(n + 1,)`."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def squared_norms(rows: Float32s) -> NDArray[np.float64]:
+    """Squared length of each row, `(n,)` float64.
+
+    Summed in float32 where that is safe, which is four times as fast; rows whose squares leave its range are summed
+    again.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        norms: NDArray[np.float64] = np.vecdot(rows, rows).astype(np.float64)
+    unsafe = ~((norms > 1e-30) & (norms < 1e30))
+    if unsafe.any():
+        wide = rows[unsafe].astype(np.float64)
+        norms[unsafe] = np.vecdot(wide, wide)
+    return norms

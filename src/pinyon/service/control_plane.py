@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from pinyon.clock import Clock, IdSource
+from pinyon.engine.report import Report
 from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, PermissionDeniedError
 from pinyon.inference.info import ModelInfo
 from pinyon.model.index import Embed, IndexDefinition
@@ -66,6 +67,10 @@ class Indexes(Protocol):
 
     def change(self, definition: IndexDefinition) -> None:
         """Replace the definition of an existing index, durably. Name, id, port and vectors stay as they are."""
+        ...
+
+    def report(self) -> Report:
+        """Who uses what."""
         ...
 
     def delete(self, name: str) -> None:
@@ -177,6 +182,10 @@ class ControlPlane:
                     "Deletion protection is enabled for this index. Disable deletion protection before retrying."
                 )
             self._indexes.delete(name)
+
+    def report(self) -> Report:
+        """What the server and each index use, and what is done in the background."""
+        return self._indexes.report()
 
     def _planned(self, request: CreateIndex) -> IndexDefinition:
         """The index that a request asks for, if it keeps the rules."""

@@ -11,7 +11,7 @@ from pinyon import limits
 from pinyon.engine import operations
 from pinyon.engine.index import Index
 from pinyon.engine.operations import Operation
-from pinyon.engine.search import SearchPlan
+from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
 from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from pinyon.filter.ast import Filter
@@ -117,6 +117,7 @@ class DataPlane:
             include_values=request.include_values,
             include_metadata=request.include_metadata,
             required_indices=request.required_indices,
+            target_recall=0.97,
         )
         return Matches(view.lsn, request.namespace, self._index.search(view, plan))
 

@@ -20,6 +20,7 @@ from pinyon.limits import (
 )
 from pinyon.model.index import Deployment
 from pinyon.model.metric import Metric, VectorType
+from pinyon.model.recall import TARGET_RECALL_TAG, parse_recall
 from pinyon.service.index_requests import ConfigureIndex, CreateIndex
 
 SERVERLESS_REGIONS: Final = {
@@ -88,6 +89,8 @@ def _check_tag(key: str, value: str) -> None:
         raise InvalidArgumentError(
             f"The value of tag {key!r} must be at most {TAG_VALUE_LENGTH_MAX} printable ASCII characters"
         )
+    if key == TARGET_RECALL_TAG and value and parse_recall(value) is None:
+        raise InvalidArgumentError(f"The value of tag {key!r} must be a number above 0 and at most 1, and is {value!r}")
 
 
 def check_filterable_fields(names: tuple[str, ...] | None) -> None:

@@ -62,6 +62,7 @@ class SearchRecords:
         terms: words that a hit's text must have, every one of them.
         fields: what to return of each hit; None, or `*` among them, for everything.
         rerank: how the hits are sorted anew; None leaves them as they are.
+        target_recall: as of a `Query`.
     """
 
     namespace: str
@@ -74,6 +75,7 @@ class SearchRecords:
     terms: Sequence[str] = ()
     fields: Sequence[str] | None = None
     rerank: RerankHits | None = None
+    target_recall: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

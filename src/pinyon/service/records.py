@@ -114,6 +114,7 @@ class Records:
             filter=request.filter,
             include_metadata=request.fields != [] or request.rerank is not None,
             required_indices=required,
+            target_recall=request.target_recall,
         )
         return (query, None) if request.text is None else self._embedded_query(query, request.text)
 

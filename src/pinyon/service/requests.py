@@ -43,6 +43,8 @@ class Query:
         required_indices: those that a match's sparse vector must have, all of them; None for no condition.
         weigh: gives `sparse` its weights, from the number of records in the namespace and how many of them have each
             of its indices; None leaves it as it is.
+        target_recall: share of the true nearest records to find on average, above 0 and at most 1; None for what the
+            index promises.
     """
 
     namespace: str
@@ -55,6 +57,7 @@ class Query:
     include_metadata: bool = False
     required_indices: UInt32s | None = None
     weigh: Weigh | None = None
+    target_recall: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pinyon.engine.operations import (
     SetMetadata,
     UpsertRecords,
 )
-from pinyon.engine.search import SearchPlan
+from pinyon.engine.search_plan import SearchPlan
 from pinyon.filter.ast import Filter
 from pinyon.filter.matcher import matches
 from pinyon.model.batches import bytes_column, sparse_column

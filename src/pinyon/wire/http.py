@@ -5,6 +5,8 @@ from functools import cached_property
 from typing import Final, TypeAlias
 from urllib.parse import parse_qsl, unquote
 
+from pinyon.errors import InvalidArgumentError
+from pinyon.model.recall import parse_recall
 from pinyon.protobuf.wire_format import Buffer
 from pinyon.wire.api_version import ApiVersion
 
@@ -15,6 +17,28 @@ REQUEST_LSN: Final = "x-pinecone-request-lsn"
 """On a write: its own LSN."""
 INDEXED_LSN: Final = "x-pinecone-max-indexed-lsn"
 """On a read: the newest LSN that it saw. A client's own write is in a read where this is at least the write's LSN."""
+
+TARGET_RECALL: Final = "x-pinyon-target-recall"
+"""On a query or a search: the share of the true nearest records to find on average; gRPC has it as metadata."""
+
+_SHOWN_LENGTH_MAX: Final = 40
+
+
+def target_recall(headers: Headers) -> float | None:
+    """What a query asks to find; None where it leaves that to the index.
+
+    Raises:
+        InvalidArgumentError: it is not a number above 0 and at most 1.
+    """
+    text = headers.get(TARGET_RECALL)
+    if text is None:
+        return None
+    recall = parse_recall(text)
+    if recall is None:
+        raise InvalidArgumentError(
+            f"{TARGET_RECALL} must be a number above 0 and at most 1, and is {text[:_SHOWN_LENGTH_MAX]!r}"
+        )
+    return recall
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinyon.ann import exact
-from pinyon.engine.block import squared_norms
+from pinyon.model.batches import squared_norms
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s
 

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from pinyon.engine.block import Block, block_rows, squared_norms
+from pinyon.engine.block import Block, block_rows
+from pinyon.model.batches import squared_norms
 from pinyon.model.record import RecordBatch
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
 

@@ -18,7 +18,8 @@ from pinyon.engine.operations import (
     PatchRecords,
     UpsertRecords,
 )
-from pinyon.engine.search import SearchPlan
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.segment_store import SegmentStore
 from pinyon.errors import DataLossError, InvalidArgumentError, UnavailableError
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
@@ -43,8 +44,10 @@ PLAN = SearchPlan(
 
 
 def open_index(storage: MemoryStorage) -> Index:
-    salts = count(len(storage.list_directory("log")))
-    return Index(DEFINITION, FileLog.open(storage, "log", new_salt=lambda: next(salts).to_bytes(16, "little")))
+    salts = count(len(storage.list_directory("i/log")))
+    storage.make_directory("i")
+    store = SegmentStore(storage, "i", DEFINITION)
+    return Index(DEFINITION, FileLog.open(storage, "i/log", new_salt=lambda: next(salts).to_bytes(16, "little")), store)
 
 
 @pytest.fixture
@@ -235,7 +238,8 @@ def test_a_closed_index_refuses_writes_and_still_reads(index: Index) -> None:
 
 def test_an_entry_that_is_no_operation_is_data_loss() -> None:
     storage = MemoryStorage()
-    log = FileLog.open(storage, "log", new_salt=lambda: bytes(16))
+    storage.make_directory("i")
+    log = FileLog.open(storage, "i/log", new_salt=lambda: bytes(16))
     log.append([[b"not an operation"]])
     log.close()
     with pytest.raises(DataLossError):

@@ -7,8 +7,7 @@ import pytest
 from pinyon.engine import memtable as memtable_module
 from pinyon.engine.block import Block
 from pinyon.engine.memtable import Memtable
-from pinyon.engine.namespace import Namespace
-from pinyon.engine.view import View
+from pinyon.engine.view import MemtableView
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
 
 ROWS = 4
@@ -35,8 +34,8 @@ class Table:
         self.lsn = next(self.lsns)
         self.memtable.delete(list(ids), self.lsn)
 
-    def view(self) -> View:
-        return Namespace("n", self.memtable).view(self.lsn)
+    def view(self) -> MemtableView:
+        return self.memtable.view(self.lsn)
 
     @property
     def found(self) -> dict[str, float]:
@@ -53,7 +52,7 @@ def number_of(block: Block, row: int) -> float:
     return dense[0]
 
 
-def seen(view: View) -> dict[str, float]:
+def seen(view: MemtableView) -> dict[str, float]:
     """What a view shows; each id once."""
     found = {}
     for part in view.blocks:

@@ -4,6 +4,7 @@ import numpy as np
 
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.operations import CreateNamespace, DeleteNamespace, DeleteRecords, PatchRecords, UpsertRecords
+from pinyon.engine.places import record_at
 from pinyon.model.record import RecordBatch
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
 
@@ -11,9 +12,8 @@ WHOLE = PlainRecord((1, 2), {3: 4.0}, {"genre": "drama", "year": 2020.0})
 
 
 def found(namespaces: Namespaces, name: str, id_: str) -> PlainRecord:
-    place = namespaces.by_name[name].memtable.locate(id_)
-    assert place is not None
-    return plain_record(place[0].record(place[1]))
+    (place,) = namespaces.by_name[name].locate([id_])
+    return plain_record(record_at(place))
 
 
 def with_one_record() -> Namespaces:
@@ -26,7 +26,7 @@ def test_a_namespace_begins_with_its_first_record_and_stays_when_it_is_empty() -
     namespaces = with_one_record()
     namespaces.apply(DeleteRecords("n", ["a"]), 2)
     assert list(namespaces.by_name) == ["n"]
-    assert len(namespaces.by_name["n"].memtable) == 0
+    assert namespaces.by_name["n"].record_count == 0
 
 
 def test_writes_to_an_unknown_namespace_change_nothing() -> None:
@@ -50,7 +50,7 @@ def test_deleting_all_records_keeps_a_declared_namespace_and_its_fields() -> Non
     namespaces.apply(CreateNamespace("n", ("genre",)), 2)
     namespaces.apply(DeleteNamespace("n", keep_declared=True), 3)
     kept = namespaces.by_name["n"]
-    assert (len(kept.memtable), kept.declared, kept.filterable_fields) == (0, True, ("genre",))
+    assert (kept.record_count, kept.declared, kept.filterable_fields) == (0, True, ("genre",))
     namespaces.apply(DeleteNamespace("n"), 4)
     assert namespaces.by_name == {}
 
@@ -68,7 +68,7 @@ def test_a_patch_replaces_what_it_names() -> None:
         namespaces = with_one_record()
         namespaces.apply(PatchRecords("n", batch({"a": change, "unknown": change})), 2)
         assert found(namespaces, "n", "a") == expected
-        assert len(namespaces.by_name["n"].memtable) == 1
+        assert namespaces.by_name["n"].record_count == 1
 
 
 def test_a_patch_gives_metadata_to_a_record_without() -> None:

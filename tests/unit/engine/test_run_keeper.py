@@ -16,8 +16,8 @@ from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.engine.operations import DeleteNamespace, DeleteRecords, PatchRecords, UpsertRecords
 from pinyon.engine.runs import Run, RunOptions, Stretch
-from pinyon.engine.search import SearchPlan
-from pinyon.engine.view import View
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.view import MemtableView, View
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.storage.memory import MemoryStorage
@@ -97,7 +97,7 @@ def found(index: Index, query: Mapping[int, float] | None = None, view: View | N
 
 
 def runs_of(index: Index) -> tuple[Run, ...]:
-    return index.read("n")[0].runs.runs
+    return tuple(run for each in index.read("n")[0].memtables for run in each.runs.runs)
 
 
 def row_counts(index: Index) -> list[int]:
@@ -112,7 +112,7 @@ def test_a_tail_becomes_a_run_when_it_is_long_enough(index: Index, later: deque[
     assert row_counts(index) == []
     assert work_off(later) == 1
     assert row_counts(index) == [5]
-    assert index.read("n")[0].tail() == ()
+    assert index.read("n")[0].memtables[0].tail() == ()
     assert found(index) == dict.fromkeys(ids(0, 5), 1.0)
 
 
@@ -217,7 +217,7 @@ def test_what_happens_while_a_run_is_built_is_right_when_it_is_published(
     """Deletes, overwrites and blocks given back, between the view that a run is built from and its publication."""
     real_built = run_keeper.built
 
-    def built_in_between(view: View, stretch: Stretch) -> Run | None:
+    def built_in_between(view: MemtableView, stretch: Stretch) -> Run | None:
         index.write(DeleteRecords("n", ids(0, 8)))
         index.write(upsert(ids(8, 12), 2.0))
         run = real_built(view, stretch)
@@ -360,7 +360,7 @@ def test_an_index_that_is_closed_while_a_run_is_built_does_not_publish_it(
     index.write(upsert(ids(0, 40)))
     real_built, built_count = run_keeper.built, 0
 
-    def close_in_between(view: View, stretch: Stretch) -> Run | None:
+    def close_in_between(view: MemtableView, stretch: Stretch) -> Run | None:
         nonlocal built_count
         built_count += 1
         index.close()
@@ -377,7 +377,7 @@ def test_what_was_written_while_a_run_was_built_is_built_next(
 ) -> None:
     real_built = run_keeper.built
 
-    def write_in_between(view: View, stretch: Stretch) -> Run | None:
+    def write_in_between(view: MemtableView, stretch: Stretch) -> Run | None:
         monkeypatch.setattr(run_keeper, "built", real_built)
         index.write(upsert(ids(20, 30)))
         return real_built(view, stretch)
@@ -391,7 +391,7 @@ def test_what_was_written_while_a_run_was_built_is_built_next(
 def test_a_build_that_fails_is_tried_again_after_the_next_write(
     index: Index, later: deque[Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(view: View, stretch: Stretch) -> Run | None:
+    def fail(view: MemtableView, stretch: Stretch) -> Run | None:
         raise MemoryError
 
     index.write(upsert(ids(0, 20)))
@@ -412,8 +412,8 @@ def test_the_lock_is_not_held_while_a_run_is_built(
     real_built = run_keeper.built
     held: list[bool] = []
 
-    def look(view: View, stretch: Stretch) -> Run | None:
-        held.append(index._lock.locked())
+    def look(view: MemtableView, stretch: Stretch) -> Run | None:
+        held.append(index._state.lock.locked())
         return real_built(view, stretch)
 
     monkeypatch.setattr(run_keeper, "built", look)
@@ -437,7 +437,7 @@ def test_a_stop_comes_through_while_runs_are_built(
     is_building, may_build = threading.Event(), threading.Event()
     real_built = run_keeper.built
 
-    def wait(view: View, stretch: Stretch) -> Run | None:
+    def wait(view: MemtableView, stretch: Stretch) -> Run | None:
         is_building.set()
         may_build.wait()
         return real_built(view, stretch)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from pinyon.engine import memtable as memtable_module
 from pinyon.engine.memtable import Memtable
-from pinyon.engine.namespace import Namespace
-from pinyon.engine.search import SearchPlan, matching_rows, search
+from pinyon.engine.search import matching_rows, search
+from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
 from pinyon.filter.parser import parse
 from pinyon.model.metric import Metric
@@ -34,7 +34,7 @@ def view_of(records: Records) -> View:
     memtable = Memtable(dimension)
     memtable.upsert(batch(records), 1)
     memtable.upsert(batch(dict(list(records.items())[::3])), 2)
-    return Namespace("n", memtable).view(2)
+    return View(2, (memtable.view(2),))
 
 
 def plan(
@@ -242,7 +242,7 @@ def test_an_empty_view_has_no_matches() -> None:
     memtable = Memtable(1)
     memtable.upsert(batch({"a": PlainRecord((1,))}), 1)
     memtable.delete(["a"], 2)
-    assert search(Namespace("n", memtable).view(2), plan(Metric.COSINE, (1,))) == []
+    assert search(View(2, (memtable.view(2),)), plan(Metric.COSINE, (1,))) == []
 
 
 def test_rows_that_match_a_filter_are_the_living_ones() -> None:

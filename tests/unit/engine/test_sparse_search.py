@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pinyon.ann import exact_sparse
 from pinyon.engine import memtable as memtable_module
 from pinyon.engine.memtable import Memtable
-from pinyon.engine.namespace import Namespace
 from pinyon.engine.run_keeper import built
 from pinyon.engine.runs import Runs, Stretch
-from pinyon.engine.search import SearchPlan, search
-from pinyon.engine.sparse_search import frequencies, rows_with_all
+from pinyon.engine.search import frequencies, search
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.sparse_search import rows_with_all
 from pinyon.engine.view import View
 from pinyon.filter.parser import parse
 from pinyon.model.metric import Metric
@@ -59,31 +59,31 @@ class Records:
     """A memtable, the same records in a dict, and runs of the rows that were there at some moments."""
 
     def __init__(self, dimension: int | None = None) -> None:
-        self.namespace = Namespace("n", Memtable(dimension))
+        self.memtable = Memtable(dimension)
         self.plain: dict[str, PlainRecord] = {}
         self._lsn = 0
 
     def write(self, records: Mapping[str, PlainRecord]) -> None:
         self._lsn += 1
-        self.namespace.memtable.upsert(batch(records), self._lsn)
+        self.memtable.upsert(batch(records), self._lsn)
         self.plain |= records
 
     def delete(self, ids: Sequence[str]) -> None:
         self._lsn += 1
-        self.namespace.memtable.delete(ids, self._lsn)
+        self.memtable.delete(ids, self._lsn)
         for id_ in ids:
             self.plain.pop(id_, None)
 
     def build_runs(self, cuts: Sequence[int]) -> None:
         """Runs of all rows there are, cut at these rows."""
-        view = self.view
+        view = self.memtable.view(self._lsn)
         edges = [0, *sorted({cut for cut in cuts if 0 < cut < view.end}), view.end]
         runs = [built(view, Stretch(start, end, 0)) for start, end in pairwise(edges)]
-        self.namespace.runs = Runs(tuple(run for run in runs if run is not None), view.end)
+        self.memtable.runs = Runs(tuple(run for run in runs if run is not None), view.end)
 
     @property
     def view(self) -> View:
-        return self.namespace.view(self._lsn)
+        return View(self._lsn, (self.memtable.view(self._lsn),))
 
     def check(self, wanted: SearchPlan) -> list[tuple[str, float]]:
         """Compare with a look at every record, and return what was found."""
@@ -216,4 +216,4 @@ def test_required_indices_also_restrict_a_dense_search():
     records.build_runs([30])
     assert len(records.check(plan({}, 100, dense=(1.0,), required=[2]))) == 20
     assert len(records.check(plan({1: 1.0}, 100, dense=(1.0,), required=[2, 9], limit=30))) == 0
-    assert rows_with_all(records.view, np.array([2, 9, 9], np.uint32)).tolist() == list(range(2, 60, 3))
+    assert rows_with_all(records.view.memtables[0], np.array([2, 9, 9], np.uint32)).tolist() == list(range(2, 60, 3))

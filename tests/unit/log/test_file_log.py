@@ -1,7 +1,9 @@
 """A log gives back what it acknowledged, rolls its files, and knows which failures it can undo."""
 
 import itertools
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +97,127 @@ def test_views_of_entries_outlive_the_log_and_are_aligned(tmp_path: Path) -> Non
         assert np.array_equal(found, array)
         assert found.ctypes.data % 8 == 0
         assert not found.flags.writeable
+
+
+def test_after_a_roll_the_next_append_goes_to_a_file_of_its_own(storage: Storage) -> None:
+    log = _open(storage)
+    for entry in (b"a", b"b", b"c"):
+        log.append([[entry]])
+        if entry == b"b":
+            log.roll()
+            log.roll()
+    assert _first_lsns(storage) == [1, 3]
+    log.close()
+    assert _entries(storage) == [b"a", b"b", b"c"]
+
+
+def test_a_roll_leaves_a_file_without_entries_alone(storage: Storage) -> None:
+    log = _open(storage)
+    log.roll()
+    log.begin()
+    log.roll()
+    log.append([[b"a"]])
+    assert _first_lsns(storage) == [1]
+    log.close()
+    assert _entries(storage) == [b"a"]
+
+
+def test_a_trim_removes_the_files_with_nothing_that_is_needed_and_says_how_much(storage: Storage) -> None:
+    log = _open(storage, file_bytes_max=0)
+    for lsn in range(1, 6):
+        log.append([[str(lsn).encode()]])
+    file_bytes = log.size_bytes // 5
+    for begin_lsn, first_lsns in ((1, [1, 2, 3, 4, 5]), (3, [3, 4, 5]), (2, [3, 4, 5]), (6, [5])):
+        before = log.size_bytes
+        assert log.trim(begin_lsn) == before - log.size_bytes
+        assert _first_lsns(storage) == first_lsns
+        assert log.size_bytes == len(first_lsns) * file_bytes
+    assert log.append([[b"6"]]) == 6
+    log.close()
+    assert _replayed(storage, begin_lsn=6) == [(6, b"6")]
+
+
+def test_a_trim_keeps_a_file_as_long_as_its_last_entry_is_needed(storage: Storage) -> None:
+    log = _open(storage)
+    log.append([[b"a"], [b"b"]])
+    log.roll()
+    log.append([[b"c"]])
+    assert log.trim(2) == 0
+    assert log.trim(3) > 0
+    log.close()
+    assert _replayed(storage, begin_lsn=3) == [(3, b"c")]
+
+
+def test_files_that_were_found_are_trimmed_too(storage: Storage) -> None:
+    log = _open(storage, file_bytes_max=0)
+    for entry in (b"a", b"b", b"c"):
+        log.append([[entry]])
+    log.close()
+    log = _open(storage)
+    log.trim(3)
+    assert _first_lsns(storage) == [3]
+    assert [bytes(entry) for _, entry in log.replay()] == [b"a", b"b", b"c"]
+    log.close()
+
+
+@pytest.mark.parametrize("operation", ["remove", "sync_directory"])
+def test_a_trim_that_fails_does_no_harm_and_may_be_called_again(operation: Operation) -> None:
+    disk = SimulatedDisk()
+    log = _open(disk, file_bytes_max=0)
+    for entry in (b"a", b"b", b"c", b"d"):
+        log.append([[entry]])
+    disk.fail_next(operation)
+    with pytest.raises(UnavailableError, match="Input/output error"):
+        log.trim(4)
+    assert log.size_bytes == sum(len(disk.read(f"log/{name}")) for name in disk.list_directory("log"))
+    assert log.append([[b"e"]]) == 5
+    log.trim(4)
+    assert _first_lsns(disk) == [4, 5]
+    for seed in range(20):
+        assert _replayed(disk.after_power_cut(seed), begin_lsn=4) == [(4, b"d"), (5, b"e")]
+
+
+def test_a_trim_is_one_sync_of_the_folder_and_none_where_nothing_is_to_be_removed() -> None:
+    disk = SimulatedDisk()
+    log = _open(disk, file_bytes_max=0)
+    for entry in (b"a", b"b", b"c"):
+        log.append([[entry]])
+    before = disk.operation_count
+    log.trim(3)
+    log.trim(3)
+    assert disk.operation_count == before + 3
+
+
+def test_a_trim_of_entries_that_the_log_never_had_is_a_bug() -> None:
+    log = _open(MemoryStorage())
+    log.append([[b"a"]])
+    log.trim(2)
+    with pytest.raises(AssertionError):
+        log.trim(3)
+
+
+def test_threads_may_roll_and_trim_while_another_one_appends() -> None:
+    storage = MemoryStorage()
+    log = _open(storage, file_bytes_max=200)
+    done = threading.Event()
+
+    def trim() -> None:
+        while not done.wait(0.0005):
+            log.roll()
+            log.trim(max(log.last_lsn - 2, 1))
+
+    with ThreadPoolExecutor(2) as pool:
+        trimming = [pool.submit(trim) for _ in range(2)]
+        lsns = [log.append([[b"%d" % number]]) for number in range(10_000)]
+        done.set()
+        for future in trimming:
+            future.result(timeout=10)
+    assert lsns == list(range(1, 10_001))
+    log.trim(9999)
+    assert log.size_bytes == sum(len(storage.read(f"log/{name}")) for name in storage.list_directory("log"))
+    assert len(storage.list_directory("log")) < 10
+    log.close()
+    assert _replayed(storage, begin_lsn=9999) == [(9999, b"9998"), (10_000, b"9999")]
 
 
 def test_one_append_is_one_sync() -> None:
@@ -251,8 +374,12 @@ def _append(storage: Storage, entry: bytes) -> None:
     log.close()
 
 
-def _replayed(storage: Storage) -> list[tuple[int, bytes]]:
-    log = _open(storage)
+def _first_lsns(storage: Storage) -> list[int]:
+    return [int(name.removesuffix(".log")) for name in storage.list_directory("log")]
+
+
+def _replayed(storage: Storage, *, begin_lsn: int = 1) -> list[tuple[int, bytes]]:
+    log = FileLog.open(storage, "log", new_salt=_new_salt, begin_lsn=begin_lsn)
     found = [(lsn, bytes(entry)) for lsn, entry in log.replay()]
     log.close()
     return found

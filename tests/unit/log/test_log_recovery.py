@@ -113,8 +113,103 @@ def test_a_damaged_frame_is_data_loss_even_if_the_file_after_it_is_unfinished() 
     content[-1] ^= 1
     storage.replace(LAST, bytes(content))
     storage.replace(log_file_path("log", 9), b"")
-    with pytest.raises(DataLossError):
+    with pytest.raises(DataLossError, match="the frame is damaged, and another log file follows"):
         _open(storage)
+
+
+@pytest.mark.parametrize("begin_lsn", range(1, 10))
+def test_a_log_is_replayed_from_its_begin_and_the_files_before_it_are_removed(begin_lsn: int) -> None:
+    storage = _written()
+    assert _recovered(storage, begin_lsn) == ENTRIES[begin_lsn - 1 :]
+    assert storage.list_directory("log") == [path.removeprefix("log/") for path in (FIRST, LAST)[begin_lsn >= 5 :]]
+    log = _open(storage, begin_lsn)
+    assert (log.last_lsn, log.append([[b"after"]])) == (8, 9)
+
+
+def test_a_log_that_ends_before_the_entry_that_precedes_its_begin_is_data_loss() -> None:
+    for storage, path in ((_written(), LAST), (_written_first_file(), FIRST)):
+        end_lsn = _open(storage).last_lsn
+        assert _recovered(storage, end_lsn + 1) == []
+        before = {name: bytes(storage.read(f"log/{name}")) for name in storage.list_directory("log")}
+        with pytest.raises(DataLossError, match=rf"{path}, .* ends at LSN {end_lsn}, but had reached {end_lsn + 1};"):
+            _open(storage, end_lsn + 2)
+        assert before == {name: bytes(storage.read(f"log/{name}")) for name in storage.list_directory("log")}
+
+
+def test_a_torn_tail_of_entries_before_the_begin_is_data_loss_and_is_not_cut() -> None:
+    storage = _written()
+    content = bytes(storage.read(LAST))
+    storage.replace(LAST, content[:-1])
+    with pytest.raises(DataLossError, match=rf"{LAST}, byte {len(content) - 48}: the log ends at LSN 7"):
+        _open(storage, 9)
+    assert bytes(storage.read(LAST)) == content[:-1]
+
+
+@pytest.mark.parametrize("begin_lsn", range(1, 5))
+def test_a_log_whose_first_file_starts_after_the_begin_is_data_loss(begin_lsn: int) -> None:
+    storage = _written()
+    storage.remove(FIRST)
+    with pytest.raises(DataLossError, match=rf"{LAST}.* LSN 5 where {begin_lsn} must follow; a file is missing"):
+        _open(storage, begin_lsn)
+
+
+def test_a_log_without_files_is_data_loss_if_there_were_entries() -> None:
+    for content in (None, b"PINYN"):
+        storage = MemoryStorage()
+        storage.make_directory("log")
+        if content is not None:
+            storage.replace(LAST, content)
+        with pytest.raises(DataLossError, match="log has no file with LSN 5, which the log had reached; restore"):
+            _open(storage, 5)
+
+
+def test_of_the_files_before_the_start_any_may_be_missing_or_damaged() -> None:
+    storage = _rolled(6)
+    storage.remove(log_file_path("log", 2))
+    for lsn in (1, 3):
+        storage.replace(log_file_path("log", lsn), b"?" * 99)
+    assert _recovered(storage, 5) == [b"5", b"6"]
+    assert storage.list_directory("log") == ["00000000000000000005.log", "00000000000000000006.log"]
+
+
+def test_a_missing_file_from_the_start_on_is_data_loss() -> None:
+    for missing in (3, 4, 5):
+        storage = _rolled(6)
+        storage.remove(log_file_path("log", missing))
+        with pytest.raises(DataLossError, match=f"{missing + 1} where {missing} must follow; a file is missing"):
+            _open(storage, 3)
+
+
+def test_an_unfinished_file_is_not_the_start() -> None:
+    storage = _rolled(6)
+    storage.replace(log_file_path("log", 7), b"PINYN")
+    assert _recovered(storage, 7) == []
+    assert storage.list_directory("log") == ["00000000000000000006.log"]
+    assert _open(storage, 7).append([[b"7"]]) == 7
+
+
+def test_a_start_without_frames_goes_on_with_its_lsn() -> None:
+    storage = _rolled(6)
+    storage.replace(log_file_path("log", 7), encode_file_header(FileHeader(SALT, 7)))
+    log = _open(storage, 7)
+    assert (log.last_lsn, list(log.replay()), log.append([[b"7"]])) == (6, [], 7)
+    assert storage.list_directory("log") == ["00000000000000000007.log"]
+    assert _recovered(storage, 7) == [b"7"]
+
+
+@given(data=st.data())
+def test_any_damage_to_a_trimmed_log_is_our_error_or_a_prefix(data: st.DataObject) -> None:
+    begin_lsn, names = data.draw(st.integers(1, 7)), [log_file_path("log", lsn) for lsn in range(1, 7)]
+    storage = _rolled(6)
+    for path in data.draw(st.sets(st.sampled_from(names))):
+        storage.replace(path, bytes(storage.read(path))[: data.draw(st.integers(0, 100))])
+    for path in data.draw(st.sets(st.sampled_from(names))):
+        storage.remove(path)
+    try:
+        found = _recovered(storage, begin_lsn)
+    except DataLossError:
+        return
+    assert found == [b"%d" % lsn for lsn in range(begin_lsn, begin_lsn + len(found))]
 
 
 def test_a_frame_that_does_not_follow_the_one_before_is_data_loss() -> None:
@@ -194,12 +289,12 @@ def _new_salt() -> bytes:
     return next(_salts).to_bytes(16, "little")
 
 
-def _open(storage: MemoryStorage) -> FileLog:
-    return FileLog.open(storage, "log", new_salt=_new_salt, file_bytes_max=FILE_BYTES_MAX)
+def _open(storage: MemoryStorage, begin_lsn: int = 1) -> FileLog:
+    return FileLog.open(storage, "log", new_salt=_new_salt, file_bytes_max=FILE_BYTES_MAX, begin_lsn=begin_lsn)
 
 
-def _recovered(storage: MemoryStorage) -> list[bytes]:
-    return [bytes(entry) for _, entry in _open(storage).replay()]
+def _recovered(storage: MemoryStorage, begin_lsn: int = 1) -> list[bytes]:
+    return [bytes(entry) for _, entry in _open(storage, begin_lsn).replay()]
 
 
 def _frame_count(storage: MemoryStorage, path: str) -> int:
@@ -224,6 +319,22 @@ def _written() -> MemoryStorage:
     log = _open(storage)
     for group in GROUPS:
         log.append([[entry] for entry in group])
+    return storage
+
+
+def _written_first_file() -> MemoryStorage:
+    """The log of GROUPS without its last file."""
+    storage = _written()
+    storage.remove(LAST)
+    return storage
+
+
+def _rolled(file_count: int) -> MemoryStorage:
+    """A log with one entry in each file: its LSN in digits."""
+    storage = MemoryStorage()
+    log = FileLog.open(storage, "log", new_salt=_new_salt, file_bytes_max=0)
+    for lsn in range(1, file_count + 1):
+        log.append([[b"%d" % lsn]])
     return storage
 
 

@@ -4,6 +4,7 @@ from itertools import count
 
 import msgspec
 
+from pinyon.engine.report import Report, report_of
 from pinyon.errors import NotFoundError
 from pinyon.model.index import IndexDefinition
 
@@ -32,6 +33,9 @@ class FakeIndexes:
     def change(self, definition: IndexDefinition) -> None:
         assert self.get(definition.name).index_id == definition.index_id
         self._by_name[definition.name] = definition
+
+    def report(self) -> Report:
+        return report_of([], None, 0)
 
     def delete(self, name: str) -> None:
         del self._by_name[name]

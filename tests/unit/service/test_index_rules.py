@@ -7,6 +7,7 @@ import pytest
 from pinyon.errors import InvalidArgumentError, NotFoundError
 from pinyon.model.index import Deployment
 from pinyon.model.metric import Metric, VectorType
+from pinyon.model.recall import TARGET_RECALL_TAG
 from pinyon.service.index_requests import ConfigureIndex, CreateIndex
 from pinyon.service.index_rules import (
     SERVERLESS_REGIONS,
@@ -202,3 +203,21 @@ def test_only_pods_can_be_configured() -> None:
     request = ConfigureIndex(replicas=3, pod_type="s1.x8")
     expected = "pod_type and replicas cannot be set in a serverless deployment"
     assert refusal(lambda: configured_deployment(serverless(), request)) == expected
+
+
+@pytest.mark.parametrize("value", ["1", "0.9", ".95"])
+def test_a_tag_may_promise_a_recall(value):
+    assert merged_tags({}, {TARGET_RECALL_TAG: value}) == {TARGET_RECALL_TAG: value}
+
+
+def test_the_tag_of_a_recall_may_be_removed():
+    assert merged_tags({TARGET_RECALL_TAG: "0.9"}, {TARGET_RECALL_TAG: ""}) == {}
+
+
+@pytest.mark.parametrize("value", ["0", "1.1", "high", "nan", "97%"])
+def test_a_tag_that_is_no_recall_is_refused(value):
+    with pytest.raises(InvalidArgumentError) as caught:
+        merged_tags({}, {TARGET_RECALL_TAG: value})
+    assert caught.value.message == (
+        f"The value of tag 'pinyon-target-recall' must be a number above 0 and at most 1, and is {value!r}"
+    )

@@ -1,7 +1,8 @@
 """The methods of `VectorService`: decode, ask the service, encode."""
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from dataclasses import replace
+from typing import Final, NamedTuple, TypeAlias
 
 from pinyon.errors import UnimplementedError
 from pinyon.model.record import Lsn
@@ -14,14 +15,22 @@ from pinyon.wire.grpc.framing import frame, unframe
 from pinyon.wire.grpc.reply import GrpcReply
 from pinyon.wire.grpc.responses import Parts
 from pinyon.wire.grpc.upsert import decode_upsert
-from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Headers
+from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Headers, target_recall
 
 _SERVICE: Final = "/VectorService/"
 _READS: Final = frozenset({"Query", "Fetch", "DescribeIndexStats"})
 _GRPC_ACCEPT: Final = {"grpc-accept-encoding": "identity, gzip"}
 
-_Method: TypeAlias = Callable[[Buffer, str], tuple[Parts, Headers]]
-"""From a message, and how the caller's version shows the default namespace, to a message and initial metadata."""
+
+class _Caller(NamedTuple):
+    """What a call tells beside its message: how its version shows the default namespace, and its metadata."""
+
+    default_namespace: str
+    headers: Headers
+
+
+_Method: TypeAlias = Callable[[Buffer, _Caller], tuple[Parts, Headers]]
+"""From a message to a message and initial metadata."""
 
 
 class GrpcRoutes:
@@ -56,59 +65,62 @@ class GrpcRoutes:
             raise UnimplementedError(f"Method {path} is not supported")
         message = unframe(body, headers.get("grpc-encoding", "identity"))
         version = ApiVersion.parse(headers.get("x-pinecone-api-version"))
-        parts, metadata = method(message, version.default_namespace)
+        parts, metadata = method(message, _Caller(version.default_namespace, headers))
         return GrpcReply(frame(parts), _GRPC_ACCEPT | metadata)
 
     def is_brief(self, path: str) -> bool:
         """True for reads of a small index, which take less than a change of threads."""
         return path.removeprefix(_SERVICE) in _READS and self._data_plane.is_small
 
-    def _upsert(self, message: Buffer, _: str) -> tuple[Parts, Headers]:
+    def _upsert(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         request = decode_upsert(message, dimension=self._data_plane.definition.dimension)
         written = self._data_plane.upsert(request)
         return encode.encode_upsert(written), _written(written.lsn)
 
-    def _query(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
-        matches = self._data_plane.query(decode.QUERY.decode(message))
-        return encode.encode_matches(matches, default_namespace), _read(matches.lsn)
+    def _query(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
+        query, recall = decode.QUERY.decode(message), target_recall(caller.headers)
+        if recall is not None:
+            query = replace(query, target_recall=recall)
+        matches = self._data_plane.query(query)
+        return encode.encode_matches(matches, caller.default_namespace), _read(matches.lsn)
 
-    def _fetch(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
+    def _fetch(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
         fetched = self._data_plane.fetch(decode.FETCH.decode(message))
-        return encode.encode_fetched(fetched, default_namespace), _read(fetched.lsn)
+        return encode.encode_fetched(fetched, caller.default_namespace), _read(fetched.lsn)
 
-    def _fetch_by_metadata(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
+    def _fetch_by_metadata(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
         fetched = self._data_plane.fetch_by_metadata(decode.FETCH_BY_METADATA.decode(message))
-        return encode.encode_fetched(fetched, default_namespace), _read(fetched.lsn)
+        return encode.encode_fetched(fetched, caller.default_namespace), _read(fetched.lsn)
 
-    def _update(self, message: Buffer, _: str) -> tuple[Parts, Headers]:
+    def _update(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         written = self._data_plane.update(decode.UPDATE.decode(message))
         return encode.encode_update(written), _written(written.lsn)
 
-    def _delete(self, message: Buffer, _: str) -> tuple[Parts, Headers]:
+    def _delete(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         written = self._data_plane.delete(decode.DELETE.decode(message))
         return encode.encode_empty(), _written(written.lsn)
 
-    def _list(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
+    def _list(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
         page = self._data_plane.list_ids(decode.LIST.decode(message))
-        return encode.encode_id_page(page, default_namespace), {}
+        return encode.encode_id_page(page, caller.default_namespace), {}
 
-    def _stats(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
+    def _stats(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
         stats = self._data_plane.describe_stats(decode.DESCRIBE_INDEX_STATS.decode(message))
-        return encode.encode_stats(stats, default_namespace), {}
+        return encode.encode_stats(stats, caller.default_namespace), {}
 
-    def _list_namespaces(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
+    def _list_namespaces(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
         page = self._data_plane.list_namespaces(decode.LIST_NAMESPACES.decode(message))
-        return encode.encode_namespace_page(page, default_namespace), {}
+        return encode.encode_namespace_page(page, caller.default_namespace), {}
 
-    def _create_namespace(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
+    def _create_namespace(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
         created = self._data_plane.create_namespace(decode.CREATE_NAMESPACE.decode(message))
-        return encode.encode_namespace(created, default_namespace), {}
+        return encode.encode_namespace(created, caller.default_namespace), {}
 
-    def _describe_namespace(self, message: Buffer, default_namespace: str) -> tuple[Parts, Headers]:
+    def _describe_namespace(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
         described = self._data_plane.describe_namespace(decode.NAMESPACE_NAME.decode(message))
-        return encode.encode_namespace(described, default_namespace), {}
+        return encode.encode_namespace(described, caller.default_namespace), {}
 
-    def _delete_namespace(self, message: Buffer, _: str) -> tuple[Parts, Headers]:
+    def _delete_namespace(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         written = self._data_plane.delete_namespace(decode.NAMESPACE_NAME.decode(message))
         return encode.encode_empty(), _written(written.lsn)
 

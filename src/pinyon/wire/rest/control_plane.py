@@ -43,6 +43,7 @@ class ControlPlaneRoutes:
         self._control_plane = control_plane
         self._host_of = host_of
         self._inference = InferenceRoutes(inference)
+        self._of_report: Handlers = {"GET": self._report}
         self._of_all: Handlers = {"GET": self._list, "POST": self._create}
         self._of_one: Handlers = {"GET": self._describe, "PATCH": self._configure, "DELETE": self._delete}
 
@@ -61,6 +62,8 @@ class ControlPlaneRoutes:
                 return self._create_for_model(request)
             case ["indexes", _]:
                 return _call(self._of_one, request)
+            case ["pinyon", "report"]:
+                return _call(self._of_report, request)
             case ["indexes", _, family, *_] | [family, *_] if family in _NOT_BUILT:
                 raise UnimplementedError(f"Not supported yet: {_NOT_BUILT[family]}")
             case _:
@@ -99,6 +102,9 @@ class ControlPlaneRoutes:
     def _delete(self, request: Request) -> Response:
         self._control_plane.delete_index(_name(request))
         return Response(202)
+
+    def _report(self, _: Request) -> Response:
+        return Response(200, msgspec.json.encode(self._control_plane.report()))
 
     def _show(self, definition: IndexDefinition, request: Request) -> dict[str, Any]:
         return show_index(definition, request.api_version, self._host_of(definition))

@@ -13,7 +13,7 @@ from pinyon.errors import InvalidArgumentError, NotFoundError, UnimplementedErro
 from pinyon.service import requests
 from pinyon.service.data_plane import DataPlane
 from pinyon.service.records import Records
-from pinyon.wire.http import Request, Response
+from pinyon.wire.http import Request, Response, target_recall
 from pinyon.wire.rest import answers
 from pinyon.wire.rest import vector_json as read
 from pinyon.wire.rest.records import RecordsRoutes
@@ -124,6 +124,7 @@ class DataPlaneRoutes:
                 filter=read.read_dict(fields, "filter"),
                 include_values=read.read_bool(fields, "includeValues"),
                 include_metadata=read.read_bool(fields, "includeMetadata"),
+                target_recall=target_recall(request.headers),
             )
         )
         return answers.matches(matches, request.api_version)

@@ -3,6 +3,7 @@
 Handlers raise `pinyon.errors`; whoever calls `handle` turns those into statuses and bodies.
 """
 
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -13,7 +14,7 @@ from pinyon.errors import NotFoundError
 from pinyon.service.record_requests import Hit, Hits, UpsertRecords
 from pinyon.service.records import Records
 from pinyon.wire.error_bodies import method_not_allowed
-from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Request, Response
+from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Request, Response, target_recall
 from pinyon.wire.rest.record_bodies import parse_records, parse_search
 
 _PREFIX: Final = "/records/namespaces/"
@@ -46,7 +47,8 @@ class RecordsRoutes:
         return Response(201, headers={REQUEST_LSN: str(written.lsn)})
 
     def _search(self, request: Request, namespace: str) -> Response:
-        return _hits(self._records.search(parse_search(request.body, namespace)))
+        search = parse_search(request.body, namespace)
+        return _hits(self._records.search(replace(search, target_recall=target_recall(request.headers))))
 
 
 def _hits(result: Hits) -> Response:

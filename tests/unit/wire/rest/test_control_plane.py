@@ -553,6 +553,28 @@ NEW_BODIES = objects(
 )
 
 
+@pytest.mark.parametrize(("version", "body"), [("2025-10", OLD_DOCS), ("2026-07", NEW_DOCS)])
+def test_a_tag_promises_a_recall(server: Server, version: str, body: dict[str, Any]) -> None:
+    for value in ("1.5", "high"):
+        with pytest.raises(InvalidArgumentError, match="'pinyon-target-recall' must be a number above 0"):
+            server.send("POST", "/indexes", body | {"tags": {"pinyon-target-recall": value}}, version)
+    created = server.send("POST", "/indexes", body | {"tags": {"pinyon-target-recall": "0.9"}}, version)[1]
+    assert created["tags"] == {"pinyon-target-recall": "0.9"}
+    with pytest.raises(InvalidArgumentError, match="'pinyon-target-recall' must be a number above 0"):
+        server.send("PATCH", "/indexes/docs", {"tags": {"pinyon-target-recall": "0"}}, version)
+    assert server.send("GET", "/indexes/docs", version=version)[1] == created
+
+
+def test_the_report_is_json(server: Server) -> None:
+    status, report = server.send("GET", "/pinyon/report", version=None)
+    assert status == 200
+    assert report["indexes"] == []
+    assert report["process"]["memtables_bytes"] == 0
+    assert server.send("POST", "/pinyon/report")[0] == 405
+    with pytest.raises(NotFoundError):
+        server.send("GET", "/pinyon/reports")
+
+
 @given(body=OLD_BODIES | NEW_BODIES, version=st.sampled_from(["2025-10", "2026-07"]))
 def test_any_body_creates_an_index_or_raises_our_errors(body: object, version: str) -> None:
     server = Server()

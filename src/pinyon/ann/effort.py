@@ -1,0 +1,130 @@
+"""How hard a structure must look to find what it should: measured when it is built, and kept with it.
+
+An effort is what a search is told. Its recall is the share of the k nearest rows that the search finds, on average over
+sample queries. A table holds the cheapest efforts that were measured, cheapest first, so that recall grows.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from pinyon.model.record import Int64s
+
+_MARGIN: Final = 1.0
+"""Standard errors by which a measured recall must exceed a target."""
+
+_POOLS: Final = (4, 8, 16, 32, 64, 128)
+_COUNTS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+"""Sizes of pools and counts that are tried, as multiples of the number of rows to find."""
+
+
+class Effort(msgspec.Struct, frozen=True):
+    """What a search is told.
+
+    Attributes:
+        pool: rows to score exactly: `pool` of quantised partitions, `count` of a graph.
+        probes: partitions to look into; None for all, and for a graph.
+    """
+
+    pool: int
+    probes: int | None = None
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """The recall that an effort reached: mean over the sample, and the standard error of that."""
+
+    effort: Effort
+    recall: float
+    standard_error: float
+
+    @property
+    def sure_recall(self) -> float:
+        """What the recall is with some certainty at least."""
+        return self.recall - _MARGIN * self.standard_error
+
+
+class EffortTable(msgspec.Struct, frozen=True):
+    """Measurements, cheapest first; `sure_recall` grows."""
+
+    measurements: tuple[Measurement, ...] = ()
+
+    def effort_for(self, target_recall: float) -> Effort | None:
+        """The least effort that reaches the target; None where none does, and only looking at all rows will do.
+
+        Between two measurements the numbers of an effort are interpolated, and rounded up.
+        """
+        if self.measurements and self.measurements[0].sure_recall >= target_recall:
+            return self.measurements[0].effort
+        for low, high in pairwise(self.measurements):
+            if low.sure_recall < target_recall <= high.sure_recall:
+                share = (target_recall - low.sure_recall) / (high.sure_recall - low.sure_recall)
+                return _between(low.effort, high.effort, share)
+        return None
+
+
+def _between(low: Effort, high: Effort, share: float) -> Effort:
+    pool = low.pool + share * (high.pool - low.pool)
+    if low.probes is None or high.probes is None:
+        return Effort(int(np.ceil(pool)), high.probes)
+    return Effort(int(np.ceil(pool)), int(np.ceil(low.probes + share * (high.probes - low.probes))))
+
+
+def measure(
+    search: Callable[[int, Effort], Int64s], nearest: Int64s, efforts: Sequence[Effort], target_recall: float = 1.0
+) -> EffortTable:
+    """Try efforts, and keep those that are worth their cost.
+
+    Args:
+        search: finds rows for `(number of a sample query, effort)`, scores them exactly, and returns the best of them,
+            at least k where there are as many.
+        nearest: `(q, k)` int64, the true nearest rows of each sample query.
+        efforts: to try, cheapest first.
+        target_recall: no effort is tried beyond the first that reaches it.
+    """
+    kept: list[Measurement] = []
+    for effort in efforts:
+        recalls = np.array([_recall(search(number, effort), rows) for number, rows in enumerate(nearest)])
+        measured = Measurement(effort, float(recalls.mean()), float(recalls.std() / np.sqrt(len(recalls))))
+        if not kept or measured.sure_recall > kept[-1].sure_recall:
+            kept.append(measured)
+        if measured.sure_recall >= target_recall:
+            break
+    return EffortTable(tuple(kept))
+
+
+def _recall(found: Int64s, nearest: Int64s) -> float:
+    return float(np.isin(nearest, found[: len(nearest)]).mean())
+
+
+def measure_quantised(
+    search: Callable[[int, Effort], Int64s],
+    nearest: Int64s,
+    row_count: int,
+    partition_count: int,
+    target_recall: float = 1.0,
+) -> EffortTable:
+    """The table of quantised partitions; arguments as of `measure`.
+
+    First the pool is chosen, by looking into all partitions. It may lose a fifth of what the target leaves to lose,
+    because a larger pool costs less than more partitions. Then, with that pool, the partitions.
+    """
+    count = nearest.shape[1]
+    pools = [Effort(pool) for pool in sorted({min(factor * count, row_count) for factor in _POOLS})]
+    everywhere = measure(search, nearest, pools, (4 + target_recall) / 5)
+    shares = (2.0 ** np.arange(-7, 0, 0.5)).tolist() if partition_count > 1 else []
+    best = everywhere.measurements[-1]
+    probes = sorted({max(1, round(share * partition_count)) for share in shares})
+    probed = measure(search, nearest, [Effort(best.effort.pool, count) for count in probes], target_recall)
+    above = probed.measurements[-1].sure_recall if probed.measurements else 0.0
+    return EffortTable((*probed.measurements, *(m for m in everywhere.measurements if m.sure_recall > above)))
+
+
+def measure_graph(
+    search: Callable[[int, Effort], Int64s], nearest: Int64s, row_count: int, target_recall: float = 1.0
+) -> EffortTable:
+    """The table of a graph; arguments as of `measure`."""
+    counts = sorted({min(factor * nearest.shape[1], row_count) for factor in _COUNTS})
+    return measure(search, nearest, [Effort(count) for count in counts], target_recall)

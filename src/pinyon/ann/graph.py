@@ -1,0 +1,167 @@
+"""A graph of near neighbours (HNSW over int8 rows, by usearch), built once and searched where it lies.
+
+What must hold:
+
+- the n-th row that was added has key n;
+- a built graph is bytes, and a view of them, mapped from a file for instance, is searched without reading them whole;
+- answers are approximate, and their order says nothing: the caller scores them again.
+
+Rows are compared by angle, where all have one length or are to be compared so (`Space.graph_rows`). For euclidean they
+are rotated, which makes their numbers about equally large, and rounded to 127ths of the largest that is to be expected.
+
+usearch is imported when a graph is first built or opened, because that takes longer than opening an index.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinyon.ann.rotation import Rotation
+from pinyon.ann.space import Space
+from pinyon.model.metric import Metric
+from pinyon.model.record import Float32s, Int64s
+
+if TYPE_CHECKING:
+    from usearch.index import Index
+
+_CONNECTIVITY: Final = 16
+_EXPANSION_ADD: Final = 128
+_ROWS_ADDED: Final = 1000
+"""Rows added by one call, which takes a third of a second."""
+
+_SEED: Final = 1
+"""Of the rotation; part of the format."""
+
+_DEVIATIONS_MAX: Final = 4
+"""Numbers of a rotated row beyond so many standard deviations, one in 15,000, are cut."""
+
+
+def build(
+    chunks: Iterable[Float32s],
+    row_count: int,
+    space: Space,
+    should_stop: Callable[[], bool],
+    held_back: Int64s | None = None,
+    measure: "Callable[[Graph], None] | None" = None,
+) -> bytes | None:
+    """Build a graph on this thread, which releases the GIL but for a few milliseconds at a time.
+
+    Args:
+        chunks: all rows in order, as stored, each `(m, dimension)` float32.
+        row_count: how many rows the chunks have.
+        space: of the rows.
+        should_stop: asked every thousand rows.
+        held_back: a few rows, ascending, that are added last.
+        measure: called with the graph of the others before that. A row that is in a graph is found more easily than a
+            query that is not.
+
+    Returns:
+        The graph's bytes; None if it was told to stop.
+    """
+    codec = _Codec(space)
+    index = codec.new_index()
+    later = np.zeros(0, np.int64) if held_back is None else held_back
+    waiting: list[Float32s] = []
+    seen = 0
+    for chunk in chunks:
+        for start in range(0, len(chunk), _ROWS_ADDED):
+            if should_stop():
+                return None
+            part = chunk[start : start + _ROWS_ADDED]
+            mine = later[(later >= seen) & (later < seen + len(part))]
+            waiting.append(part[mine - seen])
+            keys = np.delete(np.arange(seen, seen + len(part)), mine - seen)
+            index.add(keys.astype(np.uint64), codec.rows(part[keys - seen]), threads=1)
+            seen += len(part)
+    assert seen == row_count, "the chunks have all rows"
+    if measure is not None:
+        measure(Graph(index, codec))
+    if len(later):
+        index.add(later.astype(np.uint64), codec.rows(np.concatenate(waiting)), threads=1)
+    return index.save()
+
+
+def build_bytes(row_count: int, space: Space) -> int:
+    """About what `build` takes in memory at most, its result included (measured, rounded up)."""
+    return row_count * (2 * _Codec(space).width + 12 * _CONNECTIVITY)
+
+
+class Graph:
+    """A built graph. Any thread may search it; a search releases the GIL."""
+
+    def __init__(self, index: "Index", codec: "_Codec", buffer: memoryview | None = None) -> None:
+        """Use `view`."""
+        self._index = index
+        self._buffer = buffer  # usearch reads it, and does not keep it from going away.
+        self._codec = codec
+        self.row_count: Final = len(index)
+
+    @classmethod
+    def view(cls, buffer: memoryview, space: Space, row_count: int) -> "Graph":
+        """Search the bytes of `build` where they are. They must not change.
+
+        Raises:
+            ValueError: these are not the bytes of a graph of such rows.
+        """
+        codec = _Codec(space)
+        index = codec.new_index()
+        try:
+            index.view(buffer)
+        except RuntimeError as error:
+            raise ValueError(f"not a graph: {error}") from error
+        if (len(index), index.ndim) != (row_count, codec.width):
+            raise ValueError(f"a graph of {len(index)} × {index.ndim} numbers, expected {row_count} × {codec.width}")
+        return cls(index, codec, buffer)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the graph, mapped or not."""
+        return 0 if self._buffer is None else self._buffer.nbytes
+
+    def search(self, query: Float32s, count: int) -> Int64s:
+        """About the `count` nearest rows of `query`, `(dimension,)` float32 as it came; `(m,)` int64 ascending.
+
+        A search is as broad as its answer: `count` is the effort.
+        """
+        found = self._index.search(self._codec.query(query), min(count, self.row_count), threads=1)
+        rows: Int64s = np.sort(found.keys.astype(np.int64))
+        return rows
+
+
+class _Codec:
+    """How rows and queries are handed to usearch, which makes int8 of unit vectors by itself, but of no others."""
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._rotation = Rotation(space.dimension, _SEED) if space.metric is Metric.EUCLIDEAN else None
+        self.width: Final = space.graph_width if self._rotation is None else self._rotation.padded_width
+
+    def new_index(self) -> "Index":
+        from usearch.index import Index
+
+        return Index(
+            ndim=self.width,
+            metric="cos" if self._rotation is None else "l2sq",
+            dtype="i8",
+            connectivity=_CONNECTIVITY,
+            expansion_add=_EXPANSION_ADD,
+            # The larger of this and the number of results is the breadth of a search.
+            expansion_search=1,
+            enable_key_lookups=False,
+        )
+
+    def rows(self, dense: Float32s) -> Float32s | NDArray[np.int8]:
+        return self._rounded(self._space.graph_rows(dense))
+
+    def query(self, query: Float32s) -> Float32s | NDArray[np.int8]:
+        rounded: Float32s | NDArray[np.int8] = self._rounded(self._space.graph_query(query)[None])[0]
+        return rounded
+
+    def _rounded(self, rows: Float32s) -> Float32s | NDArray[np.int8]:
+        if self._rotation is None:
+            return rows
+        scale = np.float32(127 * np.sqrt(self.width) / _DEVIATIONS_MAX)
+        rounded: NDArray[np.int8] = np.rint(self._rotation(rows) * scale).clip(-127, 127).astype(np.int8)
+        return rounded

@@ -1,0 +1,137 @@
+"""Compaction: segments of similar size become one, without the rows that are dead.
+
+Segments are merged by size: those of one namespace with one another, shared ones with one another. The smallest are
+merged as soon as there are enough of similar size; so a row is written again a few times only, and there are few
+segments. In idle time fewer are enough. A segment with many dead rows is written anew alone. What must hold:
+
+- only rows that had died at the manifest's LSN are left out: later deaths are not durable yet but by the log, and the
+  log may need the row that died, to change a part of it;
+- the order of segments has no meaning, since an id is alive in one of them at most.
+
+The order of disk operations is that of `pinyon.engine.segment_store`, with the LSN of the manifest as it was.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pinyon.engine.flush import build_all
+from pinyon.engine.index_state import IndexState
+from pinyon.engine.part import LiveSegment
+from pinyon.engine.publish import forget, hand_down_deaths, publish_compaction
+from pinyon.engine.row_groups import RowGroup, alive_rows, group_of
+from pinyon.engine.segment_build import BuildOptions
+from pinyon.model.record import Int64s, Lsn
+
+_GROWTH: Final = 2
+"""A segment is merged with smaller ones that together have at least one in so many of its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionOptions:
+    """When segments are merged.
+
+    Attributes:
+        fan_in: how many segments of similar size are merged at once.
+        idle_fan_in: … where nothing was written for a while.
+        segment_rows_max: a merge makes no larger segment.
+        dead_share: the share of dead rows from which on a segment is written anew.
+    """
+
+    fan_in: int = 4
+    idle_fan_in: int = 2
+    segment_rows_max: int = 2_000_000
+    dead_share: float = 0.25
+
+
+COMPACTION_OPTIONS: Final = CompactionOptions()
+
+
+def choose(
+    segments: Iterable[LiveSegment], lsn: Lsn, options: CompactionOptions, *, is_idle: bool
+) -> list[LiveSegment]:
+    """The segments to merge next; none where all is well. `lsn` is the manifest's."""
+    kinds: dict[str | None, list[LiveSegment]] = {}
+    for live in segments:
+        kinds.setdefault(_kind(live), []).append(live)
+    for kind in sorted(kinds, key=lambda kind: (kind is not None, kind or "")):
+        chosen = _choose_of_kind(kinds[kind], lsn, options, options.idle_fan_in if is_idle else options.fan_in)
+        if chosen:
+            return chosen
+    return []
+
+
+def compact(state: IndexState, inputs: Sequence[LiveSegment], options: BuildOptions) -> None:
+    """Merge segments.
+
+    Raises:
+        UnavailableError: the disk failed; nothing has changed.
+    """
+    lsn = state.store.manifest.lsn
+    built = build_all(state, _groups(inputs, lsn), options)
+    with state.store.committing:
+        if state.is_closed:
+            return  # The next start removes the files.
+        for each in built:
+            hand_down_deaths(each)
+        dropped = state.store.commit(
+            lsn=state.store.manifest.lsn,
+            namespaces=state.store.manifest.namespaces,
+            added=[each.live for each in built],
+            removed={live.number for live in inputs},
+        )
+        publish_compaction(state, built, set(inputs))
+    forget(state, dropped)
+
+
+def _kind(live: LiveSegment) -> str | None:
+    """The namespace of a dedicated segment; None for a shared one."""
+    return None if live.structures is None else live.segment.namespaces[0].name
+
+
+def _choose_of_kind(
+    segments: list[LiveSegment], lsn: Lsn, options: CompactionOptions, fan_in: int
+) -> list[LiveSegment]:
+    by_size = sorted(segments, key=lambda live: (live.alive_count, live.number))
+    chosen: list[LiveSegment] = []
+    row_count = 0
+    for live in by_size:
+        if row_count + live.alive_count > options.segment_rows_max:
+            break
+        if len(chosen) >= fan_in and live.alive_count > _GROWTH * row_count:
+            break
+        chosen.append(live)
+        row_count += live.alive_count
+    if len(chosen) >= fan_in and _is_tier(chosen):
+        return chosen
+    return next(([live] for live in by_size if _has_many_dead(live, lsn, options)), [])
+
+
+def _has_many_dead(live: LiveSegment, lsn: Lsn, options: CompactionOptions) -> bool:
+    """True if enough rows are dead at `lsn`: those that died later stay, so writing it anew would not end."""
+    enough = max(options.dead_share * live.row_count, 1)
+    if live.dead_count < enough:
+        return False
+    dead = live.dead_at(lsn)
+    return dead is not None and np.count_nonzero(dead) >= enough
+
+
+def _is_tier(chosen: Sequence[LiveSegment]) -> bool:
+    """True if the largest of the segments is not much larger than the others together."""
+    *others, largest = (live.alive_count for live in chosen)
+    return largest <= _GROWTH * sum(others)
+
+
+def _groups(inputs: Sequence[LiveSegment], lsn: Lsn) -> list[RowGroup]:
+    """The rows of all inputs that had not died at `lsn`, by namespace."""
+    found: dict[str, tuple[list[LiveSegment], list[Int64s]]] = {}
+    for live in inputs:
+        for rows in live.segment.namespaces:
+            alive = alive_rows(live, rows.start, rows.stop, lsn)
+            if len(alive):
+                sources, chosen = found.setdefault(rows.name, ([], []))
+                sources.append(live)
+                chosen.append(alive)
+    return [group_of(name, *found[name]) for name in sorted(found)]

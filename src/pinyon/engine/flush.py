@@ -1,0 +1,97 @@
+"""Flush: memtables become segments, and the log before them is given back.
+
+The order, and what a stop after each step leaves (see also `pinyon.engine.segment_store`):
+
+1. all memtables are frozen, at LSN L; the log goes on in another file;
+2. segments are written of the rows that were alive at L: leftovers;
+3. a commit says that the state at L is that of the segments: the new state, and a log that begins too early;
+4. reads find the rows in segments;
+5. the files of the log that end at or before L are removed: as after 3, with fewer of them.
+
+A flush that failed is tried again with the same memtables. Meanwhile the others grow.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pinyon.engine.index_state import IndexState
+from pinyon.engine.memtable import Memtable
+from pinyon.engine.namespace import Namespace
+from pinyon.engine.publish import forget, publish_flush
+from pinyon.engine.row_groups import RowGroup, alive_rows, group_of
+from pinyon.engine.segment_build import BuildOptions, Built, build
+from pinyon.errors import UnavailableError
+from pinyon.model.record import Lsn
+from pinyon.segment.manifest import NamespaceEntry
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What is to be flushed: the state of the index at `lsn`."""
+
+    lsn: Lsn
+    namespaces: Sequence[Namespace]
+    entries: tuple[NamespaceEntry, ...]
+
+
+def freeze(state: IndexState) -> Frozen | None:
+    """Freeze all memtables; None if nothing was written since the last flush."""
+    with state.lock:
+        if state.lsn == state.store.manifest.lsn:
+            return None
+        state.frozen_bytes = state.namespaces.memory_bytes
+        frozen = Frozen(state.lsn, state.namespaces.freeze(), state.namespaces.entries())
+    state.log.roll()
+    return frozen
+
+
+def flush(state: IndexState, frozen: Frozen, options: BuildOptions) -> None:
+    """Write what was frozen into segments.
+
+    Raises:
+        UnavailableError: the disk failed; nothing has changed.
+    """
+    groups = [group for group in (_group(namespace, frozen.lsn) for namespace in frozen.namespaces) if len(group)]
+    built = build_all(state, groups, options)
+    with state.store.committing:
+        dropped = state.store.commit(lsn=frozen.lsn, namespaces=frozen.entries, added=[each.live for each in built])
+        publish_flush(state, built, frozen.namespaces)
+    state.frozen_bytes = 0
+    forget(state, dropped)
+    try:
+        state.log.trim(frozen.lsn + 1)
+    except UnavailableError as error:
+        log.warning("a file of the log that is not needed is left over: %s", error.message)
+
+
+def build_all(state: IndexState, groups: Sequence[RowGroup], options: BuildOptions) -> list[Built]:
+    """A dedicated segment for each large group, and one for all others together; not committed yet."""
+    small = [group for group in groups if len(group) < options.dedicated_rows_min]
+    cuts = [[group] for group in groups if len(group) >= options.dedicated_rows_min] + ([small] if small else [])
+    built: list[Built] = []
+    paths: list[str] = []
+    try:
+        for cut in cuts:
+            number = state.store.new_number()
+            paths.append(state.store.path(number))
+            built.append(build(state.store.storage, paths[-1], number, cut, state.definition(), options))
+    except BaseException:
+        # Else a disk that is full would be filled further by each attempt.
+        for path in paths:
+            with suppress(UnavailableError):
+                state.store.storage.remove(path)
+        raise
+    return built
+
+
+def _group(namespace: Namespace, lsn: Lsn) -> RowGroup:
+    memtable: Memtable | None = namespace.frozen
+    assert memtable is not None
+    blocks = list(memtable.blocks.values())
+    rows = [alive_rows(block, 0, block.row_count, lsn) for block in blocks]
+    filled = [(block, these) for block, these in zip(blocks, rows, strict=True) if len(these)]
+    return group_of(namespace.name, [block for block, _ in filled], [these for _, these in filled])

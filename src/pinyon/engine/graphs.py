@@ -1,0 +1,79 @@
+"""Graphs over large dedicated segments: built in the background, then kept in a file beside the segment.
+
+A graph is a column file of the kind "graph" with one column of bytes. It is written and synced, then a commit names it;
+a stop before that leaves a leftover. It is searched where it is mapped, once its checksums were found right.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import numpy as np
+
+from pinyon.ann import graph
+from pinyon.ann.effort import EffortTable
+from pinyon.ann.graph import Graph
+from pinyon.engine.part import LiveSegment
+from pinyon.engine.segment_store import SegmentStore
+from pinyon.engine.tuning import Tuner
+from pinyon.model.record import Float32s
+from pinyon.segment.column_file import ColumnFile, ColumnFileWriter
+
+_KIND: Final = "graph"
+_COLUMN: Final = "graph"
+_CHUNK_ROWS: Final = 8192
+
+
+def build_graph(
+    store: SegmentStore, live: LiveSegment, should_stop: Callable[[], bool], tuner: Tuner, target_recall: float
+) -> EffortTable | None:
+    """Build the graph of a segment and write its file, which no manifest names yet.
+
+    Returns:
+        What efforts it takes, measured with the queries of `tuner`; None if it was told to stop.
+    """
+    assert live.structures is not None
+    measured: list[EffortTable] = []
+    content = graph.build(
+        _chunks(live),
+        live.row_count,
+        live.structures.space,
+        should_stop,
+        held_back=tuner.rows,
+        measure=lambda unfinished: measured.append(tuner.graph(target_recall, unfinished)),
+    )
+    if content is None:
+        return None
+    path = store.graph_path(live.number)
+    store.storage.remove(path)  # Left by an attempt that failed.
+    file = store.storage.create(path)
+    try:
+        writer = ColumnFileWriter(file, _KIND)
+        writer.write(_COLUMN, [np.frombuffer(content, np.uint8)], np.uint8)
+        writer.finish({"segment": live.number, "row_count": live.row_count})
+    finally:
+        file.close()
+    return measured[0]
+
+
+def graph_build_bytes(live: LiveSegment) -> int:
+    """About what building the graph of a segment takes in memory."""
+    assert live.structures is not None
+    return graph.build_bytes(live.row_count, live.structures.space)
+
+
+def open_graph(store: SegmentStore, live: LiveSegment) -> Graph:
+    """Map the graph of a segment, and compare it with its checksums.
+
+    Raises:
+        DataLossError: the file is damaged.
+    """
+    assert live.structures is not None
+    file = ColumnFile.open(store.storage, store.graph_path(live.number), _KIND)
+    return Graph.view(file.array(_COLUMN).data, live.structures.space, live.row_count)
+
+
+def _chunks(live: LiveSegment) -> Iterator[Float32s]:
+    dense = live.segment.dense
+    assert dense is not None
+    for start in range(0, live.row_count, _CHUNK_ROWS):
+        yield dense.slice(start, min(start + _CHUNK_ROWS, live.row_count))

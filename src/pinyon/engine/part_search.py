@@ -1,0 +1,275 @@
+"""A query over one part: rows of a segment that are one namespace's.
+
+Which rows may be results is known exactly: those that are alive, pass the filter and have what is required. Which of
+them are worth an exact score is told by
+
+- nothing, where they are few: all are scored;
+- the graph, where there is one and a filter leaves not too few of its rows;
+- the quantised rows else: all of them, those of the nearest partitions, or those that the filter leaves.
+
+Where sparse values count too, the rows that share an index with the query are candidates of their own, by the sum of
+their estimate and what the sparse values add: the others are told apart by their dense vectors alone. Whatever was
+chosen is scored exactly, from the float32 rows of the file. Where too few of the chosen rows may be results, more are
+looked for, in the end among all rows.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from pinyon.ann import exact, exact_sparse
+from pinyon.ann.effort import Effort
+from pinyon.ann.exact import Float64s
+from pinyon.ann.exact_sparse import is_member
+from pinyon.ann.graph import Graph
+from pinyon.ann.postings import ScannedRows
+from pinyon.engine.part import Part
+from pinyon.engine.runs import RowPostings
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.structures import Structures
+from pinyon.filter.ast import Filter
+from pinyon.filter.scanned_columns import ScannedColumns
+from pinyon.filter.select import select
+from pinyon.model.record import Float32s, Int64s, Lsn, SparseVector, UInt32s
+
+_SCORED_AT_ONCE: Final = 16_384
+"""Rows that are scored exactly at once."""
+
+_EXACT_ROWS_MAX: Final = 512
+"""So few rows are scored exactly rather than estimated first."""
+
+_POOL_SHARE: Final = 4
+"""Rows that are scored exactly for each result, at least, where estimates chose them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Rows of a segment, ascending, and their exact goodness, float64."""
+
+    rows: Int64s
+    goodness: Float64s
+
+
+_GRAPH_SHARE: Final = 6
+"""A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
+
+_NO_ROWS: Final = np.zeros(0, np.int64)
+
+_MEASURED_TOP_K: Final = 10
+"""Results for which efforts are measured."""
+
+
+def search_part(part: Part, lsn: Lsn, plan: SearchPlan) -> Hits:
+    """The best rows of a part that a view at `lsn` sees: at least the best `top_k` of those that were looked at."""
+    sparse = _sparse_hits(part, plan.sparse)
+    allowed = _allowed_rows(part, lsn, plan)
+    if plan.dense is None:
+        return _best_sparse(part, lsn, plan, sparse, allowed)
+    structures = part.live.structures
+    is_small = (part.row_count if allowed is None else len(allowed)) <= max(_EXACT_ROWS_MAX, plan.top_k)
+    if structures is None or is_small or not _is_reached(part, plan, allowed):
+        rows = _alive(part, lsn, np.arange(part.rows.start, part.rows.stop)) if allowed is None else allowed
+        return _best_scored(part, rows, plan, sparse)
+    rows = _candidates(part, lsn, plan, allowed, structures)
+    if len(sparse.rows):
+        rows = np.union1d(rows, _sparse_candidates(part, lsn, plan, allowed, structures, sparse))
+    return _best_scored(part, rows, plan, sparse)
+
+
+def matching_rows(part: Part, lsn: Lsn, condition: Filter) -> Int64s:
+    """The rows of a part that a view at `lsn` sees and that pass a filter, ascending."""
+    return _alive(part, lsn, _passing(part, condition))
+
+
+def postings_of_part(part: Part) -> list[RowPostings]:
+    """The postings of the sparse values of a part, by rows of the segment."""
+    if part.live.structures is not None:
+        return list(part.live.structures.runs)
+    start, stop = part.rows.start, part.rows.stop
+    column = part.live.segment.sparse_rows(start, stop)
+    if column.offsets[0] == column.offsets[-1]:
+        return []
+    return [RowPostings(np.arange(start, stop), ScannedRows(column))]
+
+
+def frequencies(part: Part, lsn: Lsn, terms: UInt32s) -> Int64s:
+    """How many rows of a part that a view at `lsn` sees have each of `terms`, which ascend."""
+    counts = np.zeros(len(terms), np.int64)
+    for run in postings_of_part(part):
+        alive = part.live.alive_at(run.row_numbers, lsn)
+        lists = run.postings.lists(terms)
+        counts += np.array(
+            [len(each.rows) if alive is None else np.count_nonzero(alive[each.rows]) for each in lists], np.int64
+        )
+    return counts
+
+
+def _allowed_rows(part: Part, lsn: Lsn, plan: SearchPlan) -> Int64s | None:
+    """The rows that may be results, ascending; None where only their being alive counts."""
+    allowed: Int64s | None = None
+    if plan.filter is not None:
+        allowed = _passing(part, plan.filter)
+    if plan.required_indices is not None and len(plan.required_indices):
+        required = _rows_with_all(part, plan.required_indices)
+        allowed = required if allowed is None else required[is_member(required, allowed)]
+    return None if allowed is None else _alive(part, lsn, allowed)
+
+
+def _passing(part: Part, condition: Filter) -> Int64s:
+    if part.live.structures is not None:
+        return select(condition, part.live.structures.columns).rows()
+    start, stop = part.rows.start, part.rows.stop
+    columns = ScannedColumns(part.live.segment.metadata_slice(start, stop))
+    return select(condition, columns).rows() + start
+
+
+def _rows_with_all(part: Part, indices: UInt32s) -> Int64s:
+    terms = np.unique(indices)
+    found = [run.row_numbers[exact_sparse.rows_with_all(run.postings, terms)] for run in postings_of_part(part)]
+    return np.concatenate([_NO_ROWS, *found])
+
+
+def _alive(part: Part, lsn: Lsn, rows: Int64s) -> Int64s:
+    alive = part.live.alive_at(rows, lsn)
+    return rows if alive is None else rows[alive]
+
+
+def _sparse_hits(part: Part, vector: SparseVector | None) -> Hits:
+    """The rows that share an index with a vector, dead ones too, and the dot product of each with it."""
+    if vector is None:
+        return Hits(_NO_ROWS, np.zeros(0))
+    query = exact_sparse.sparse_query(vector)
+    found = [_NO_ROWS], [np.zeros(0)]
+    for run in postings_of_part(part):
+        rows, dots = exact_sparse.sparse_dots(run.postings, query)
+        found[0].append(run.row_numbers[rows])
+        found[1].append(dots)
+    return Hits(np.concatenate(found[0]), np.concatenate(found[1]))
+
+
+def _best_sparse(part: Part, lsn: Lsn, plan: SearchPlan, sparse: Hits, allowed: Int64s | None) -> Hits:
+    may = part.live.alive_at(sparse.rows, lsn) if allowed is None else is_member(sparse.rows, allowed)
+    rows, dots = (sparse.rows, sparse.goodness) if may is None else (sparse.rows[may], sparse.goodness[may])
+    return _best(rows, dots, plan.top_k)
+
+
+def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, structures: Structures) -> Int64s:
+    """Rows that are alive and allowed and may be the nearest by their dense vectors."""
+    assert plan.dense is not None
+    wanted = plan.top_k if part.live.alive_count >= plan.top_k else part.alive_count(lsn)
+    if allowed is not None:
+        wanted = min(plan.top_k, len(allowed))
+    if structures.graph is not None and _reaches(part, "graph", plan):
+        rows = _from_graph(part, lsn, plan, allowed, structures.graph)
+        if rows is not None and len(rows) >= wanted:
+            return rows
+    effort = _effort(part, "quantised", plan) or Effort(pool=10 * plan.top_k)
+    pool = _with_dead(part, max(effort.pool, _POOL_SHARE * plan.top_k))
+    found = structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed)
+    rows = _alive(part, lsn, found.rows)
+    if len(rows) < wanted:
+        alive = part.live.alive(0, part.live.row_count, lsn)
+        rows = structures.quantised.candidates(plan.dense, pool, allowed=allowed, alive=alive).rows
+    return rows
+
+
+def _is_reached(part: Part, plan: SearchPlan, allowed: Int64s | None) -> bool:
+    """True if a structure finds what the plan wants; else only looking at all rows does."""
+    if plan.target_recall >= 1:
+        return False
+    has_graph = allowed is None and part.live.structures is not None and part.live.structures.graph is not None
+    return _reaches(part, "quantised", plan) or (has_graph and _reaches(part, "graph", plan))
+
+
+def _reaches(part: Part, structure: str, plan: SearchPlan) -> bool:
+    """False where it was measured that a structure does not find what the plan wants."""
+    table = part.live.efforts.get(structure)
+    return table is None or table.effort_for(plan.target_recall) is not None
+
+
+def _with_dead(part: Part, count: int) -> int:
+    """How many rows to ask for, so that about `count` of them are alive."""
+    return min(count * part.live.row_count // max(part.live.alive_count, 1), part.live.row_count)
+
+
+def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, graph: Graph) -> Int64s | None:
+    """Rows of the graph that are alive and allowed; None where it is not the way to find enough of them."""
+    assert plan.dense is not None
+    effort = _effort(part, "graph", plan) or Effort(pool=max(128, 2 * plan.top_k))
+    pool = max(effort.pool, plan.top_k)
+    if allowed is None:
+        return _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
+    if _GRAPH_SHARE * len(allowed) < part.row_count:
+        return None
+    # As many allowed rows are near the query as elsewhere, or there is something that the filter and the query share.
+    count = pool * part.row_count // len(allowed)
+    found = graph.search(plan.dense, count + count // 4)
+    rows = found[is_member(found, allowed)]
+    return rows if len(rows) >= pool else None
+
+
+def _effort(part: Part, structure: str, plan: SearchPlan) -> Effort | None:
+    """What was measured to reach the recall that the plan wants; more for more results than were measured with."""
+    table = part.live.efforts.get(structure)
+    effort = None if table is None else table.effort_for(plan.target_recall)
+    if effort is None or plan.top_k <= _MEASURED_TOP_K:
+        return effort
+    return Effort(pool=effort.pool + 2 * (plan.top_k - _MEASURED_TOP_K), probes=effort.probes)
+
+
+def _sparse_candidates(
+    part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, structures: Structures, sparse: Hits
+) -> Int64s:
+    """Of the rows that share an index with the query, those that may be best by the sum of both scores."""
+    assert plan.dense is not None
+    may = part.live.alive_at(sparse.rows, lsn) if allowed is None else is_member(sparse.rows, allowed)
+    rows, dots = (sparse.rows, sparse.goodness) if may is None else (sparse.rows[may], sparse.goodness[may])
+    pool = max(100, _POOL_SHARE * plan.top_k)
+    if len(rows) <= pool:
+        return rows
+    estimated = structures.quantised.candidates(plan.dense, len(rows), allowed=rows)
+    # In the space of the segment, the longest row and the query have length 1.
+    scale = structures.space.norm_max * float(np.linalg.norm(plan.dense.astype(np.float64)))
+    return rows[exact.best_candidates(exact.to_float32(estimated.estimates * scale + dots), pool, slack=0.0)]
+
+
+def _best_scored(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Hits:
+    """The best of `rows`, all of which may be results, by their exact scores."""
+    assert plan.dense is not None
+    goodness = np.concatenate([np.zeros(0), *(_scores(part, chunk, plan, sparse) for chunk in _chunks(rows))])
+    return _best(rows, goodness, plan.top_k)
+
+
+def _chunks(rows: Int64s) -> list[Int64s]:
+    return [rows[start : start + _SCORED_AT_ONCE] for start in range(0, len(rows), _SCORED_AT_ONCE)]
+
+
+def _scores(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Float64s:
+    """Exact goodness, of the sum where sparse values count too. Of many rows only the best are scored in float64."""
+    assert plan.dense is not None
+    dense = part.live.segment.dense
+    assert dense is not None
+    is_range = len(rows) > 0 and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
+    vectors: Float32s = dense.slice(int(rows[0]), int(rows[-1]) + 1) if is_range else dense.rows(rows)
+    dots = np.zeros(len(rows))
+    if len(sparse.rows):
+        mine = is_member(rows, sparse.rows)
+        dots[mine] = sparse.goodness[np.searchsorted(sparse.rows, rows[mine])]
+    if len(rows) <= _EXACT_ROWS_MAX:
+        return exact.exact_goodness(vectors, plan.dense, plan.metric) + dots
+    norms = part.live.segment.squared_norms.rows(rows)
+    approximate = exact.goodness(vectors, norms, plan.dense, plan.metric)
+    summed = exact.to_float32(approximate.astype(np.float64) + dots)
+    slack = float(np.abs(summed).max()) * 2.0**-22 + exact.slack(float(norms.max()), plan.dense, plan.metric)
+    chosen = exact.best_candidates(summed, plan.top_k, slack)
+    goodness = np.full(len(rows), -np.inf)
+    goodness[chosen] = exact.exact_goodness(vectors[chosen], plan.dense, plan.metric) + dots[chosen]
+    return goodness
+
+
+def _best(rows: Int64s, goodness: Float64s, top_k: int) -> Hits:
+    """The rows with the best goodness, at least `top_k` where there are so many, with all ties of the last."""
+    chosen = exact.best_candidates(exact.to_float32(goodness), top_k, slack=0.0)
+    chosen = chosen[goodness[chosen] > -np.inf]
+    return Hits(rows[chosen], goodness[chosen])

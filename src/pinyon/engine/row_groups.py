@@ -1,0 +1,155 @@
+"""Rows on their way into a segment: chosen from blocks and older segments, in the order in which they are written."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pinyon.engine.block import Block
+from pinyon.engine.part import LiveSegment
+from pinyon.model.batches import concatenate_bytes, concatenate_sparse, take_bytes_rows, take_sparse_rows
+from pinyon.model.record import BytesColumn, Float32s, Int64s, Lsn, SparseColumn
+from pinyon.segment.id_hash import id_hashes
+
+UInt16s = NDArray[np.uint16]
+Source = Block | LiveSegment
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows of one namespace: `pinyon.segment.writer.RowGroup`.
+
+    Row i is row `rows[i]` of `sources[source_of[i]]`.
+    """
+
+    namespace: str
+    sources: Sequence[Source]
+    source_of: UInt16s
+    rows: Int64s
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def reordered(self, order: Int64s) -> "RowGroup":
+        """The same rows, `order[i]` as row i."""
+        return RowGroup(self.namespace, self.sources, self.source_of[order], self.rows[order])
+
+    def ids(self, start: int, stop: int) -> list[str]:
+        """Ids of a range of rows."""
+        ids = np.empty(stop - start, object)
+        for source, places, rows in self._pieces(start, stop):
+            ids[places] = (
+                source.segment.ids(rows)
+                if isinstance(source, LiveSegment)
+                else [source.ids[row] for row in rows.tolist()]
+            )
+        found: list[str] = ids.tolist()
+        return found
+
+    def hashes(self, start: int, stop: int) -> NDArray[np.uint64]:
+        """Hashes of the ids of a range of rows."""
+        return id_hashes(self.ids(start, stop))
+
+    def dense(self, start: int, stop: int) -> Float32s | None:
+        """Dense vectors of a range of rows; None in an index without."""
+        return self.dense_of(np.arange(start, stop))
+
+    def dense_of(self, positions: Int64s) -> Float32s | None:
+        """Dense vectors of some rows of the group."""
+        taken: Float32s | None = None
+        for source, places, rows in self._pieces_of(positions):
+            piece = _dense(source, rows)
+            if piece is None:
+                return None
+            if len(piece) == len(positions):
+                return piece
+            taken = np.empty((len(positions), piece.shape[1]), np.float32) if taken is None else taken
+            taken[places] = piece
+        return taken
+
+    def sparse(self, start: int, stop: int) -> SparseColumn:
+        """Sparse vectors of a range of rows."""
+        pieces = list(self._pieces(start, stop))
+        columns = [_sparse(source, rows) for source, _, rows in pieces]
+        return columns[0] if len(columns) == 1 else take_sparse_rows(concatenate_sparse(columns), _places(pieces))
+
+    def metadata(self, start: int, stop: int) -> BytesColumn:
+        """Metadata of a range of rows."""
+        pieces = list(self._pieces(start, stop))
+        columns = [_metadata(source, rows) for source, _, rows in pieces]
+        return columns[0] if len(columns) == 1 else take_bytes_rows(concatenate_bytes(columns), _places(pieces))
+
+    def has_sparse(self) -> bool:
+        """True if a source has sparse vectors; then some of the rows may."""
+        return any(_has_sparse(source) for source in self.sources)
+
+    def deaths(self) -> NDArray[np.uint64]:
+        """When each row died, `(n,)`; NEVER for those that are alive."""
+        deaths = np.empty(len(self), np.uint64)
+        for number, source in enumerate(self.sources):
+            mine = np.flatnonzero(self.source_of == number)
+            deaths[mine] = source.deaths(self.rows[mine])
+        return deaths
+
+    def death_count(self) -> int:
+        """How many rows of all sources have died so far, also such as are not in the group; it only grows."""
+        return sum(source.dead_count for source in self.sources)
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[Source, Int64s, Int64s]]:
+        return self._pieces_of(np.arange(start, stop))
+
+    def _pieces_of(self, positions: Int64s) -> Iterator[tuple[Source, Int64s, Int64s]]:
+        """By source: places among `positions`, and the rows of the source that come there."""
+        sources, rows = self.source_of[positions], self.rows[positions]
+        for number in np.unique(sources).tolist():
+            places = np.flatnonzero(sources == number)
+            yield self.sources[number], places, rows[places]
+
+
+def group_of(namespace: str, sources: Sequence[Source], rows: Sequence[Int64s]) -> RowGroup:
+    """The group of the rows of each source, one source after another."""
+    source_of = np.repeat(np.arange(len(sources), dtype=np.uint16), [len(each) for each in rows])
+    return RowGroup(namespace, sources, source_of, np.concatenate([np.zeros(0, np.int64), *rows]))
+
+
+def alive_rows(source: Source, start: int, stop: int, lsn: Lsn) -> Int64s:
+    """Rows from `start` to `stop` that a view at `lsn` sees."""
+    alive = source.alive(stop, lsn) if isinstance(source, Block) else source.alive(start, stop, lsn)
+    if alive is None:
+        return np.arange(start, stop)
+    return np.flatnonzero(alive[start:] if isinstance(source, Block) else alive) + start
+
+
+def _dense(source: Source, rows: Int64s) -> Float32s | None:
+    if isinstance(source, Block):
+        return None if source.dense is None else source.dense.data[rows]
+    column = source.segment.dense
+    return None if column is None else column.rows(rows)
+
+
+def _sparse(source: Source, rows: Int64s) -> SparseColumn:
+    if isinstance(source, Block):
+        return take_sparse_rows(source.sparse_rows(0, source.row_count), rows)
+    return source.segment.take_sparse(rows)
+
+
+def _metadata(source: Source, rows: Int64s) -> BytesColumn:
+    if isinstance(source, Block):
+        column = BytesColumn(source.metadata.data.data.data, source.metadata.offsets.data[: source.row_count + 1])
+        return take_bytes_rows(column, rows)
+    return source.segment.metadata_rows(rows)
+
+
+def _has_sparse(source: Source) -> bool:
+    if isinstance(source, Block):
+        return source.sparse_indices.count > 0
+    return source.segment.sparse_count > 0
+
+
+def _places(pieces: Sequence[tuple[Source, Int64s, Int64s]]) -> Int64s:
+    """Where, among the pieces one after another, each position of the range is."""
+    order = np.concatenate([np.zeros(0, np.int64), *(places for _, places, _ in pieces)])
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return places

@@ -1,0 +1,112 @@
+"""The table of efforts knows the least effort for a recall, and never promises what was not measured."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from pinyon.ann.effort import Effort, EffortTable, Measurement, measure, measure_graph, measure_quantised
+from pinyon.model.record import Int64s
+
+NEAREST: Int64s = np.arange(1000).reshape(100, 10)
+
+
+def measurement(recall: float, pool: int, probes: int | None = None) -> Measurement:
+    return Measurement(Effort(pool, probes), recall, 0.0)
+
+
+def finds(share: float, number: int) -> Int64s:
+    """The first rows of a sample's nearest, and others that are not."""
+    count = round(10 * share)
+    return np.concatenate([NEAREST[number][:count], -np.arange(1, 11 - count)])
+
+
+TABLE = EffortTable((measurement(0.8, 100, 10), measurement(0.9, 120, 15), measurement(0.98, 200, None)))
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (0.5, Effort(100, 10)),
+        (0.8, Effort(100, 10)),
+        (0.84, Effort(108, 12)),
+        (0.9, Effort(120, 15)),
+        (0.91, Effort(130, None)),
+        (0.98, Effort(200, None)),
+        (0.981, None),
+    ],
+)
+def test_efforts_between_two_measurements_are_interpolated(target: float, expected: Effort | None) -> None:
+    assert TABLE.effort_for(target) == expected
+
+
+def test_without_measurements_only_looking_at_all_rows_will_do() -> None:
+    assert EffortTable().effort_for(0.1) is None
+
+
+def test_a_measured_recall_is_trusted_less_its_standard_error() -> None:
+    table = EffortTable((Measurement(Effort(10), 0.97, 0.01), Measurement(Effort(20), 0.99, 0.005)))
+    assert table.effort_for(0.96) == Effort(10)
+    assert table.effort_for(0.97) == Effort(14)
+    assert table.effort_for(0.99) is None
+
+
+def test_measuring_counts_the_rows_that_were_found() -> None:
+    shares = {10: 0.5, 20: 0.4, 30: 0.8, 40: 1.0, 50: 1.0}
+    efforts = [Effort(pool) for pool in shares]
+    table = measure(lambda number, effort: finds(shares[effort.pool], number), NEAREST, efforts)
+    assert [each.effort.pool for each in table.measurements] == [10, 30, 40]
+    assert [each.recall for each in table.measurements] == pytest.approx([0.5, 0.8, 1.0])
+    assert [each.standard_error for each in table.measurements] == pytest.approx([0, 0, 0])
+
+
+def test_the_standard_error_is_that_of_the_mean() -> None:
+    table = measure(lambda number, _: finds(number % 2, number), NEAREST, [Effort(10)])
+    assert table.measurements == (Measurement(Effort(10), 0.5, 0.05),)
+
+
+def test_nothing_is_tried_beyond_the_target() -> None:
+    tried = []
+
+    def search(number: int, effort: Effort) -> Int64s:
+        tried.append(effort.pool)
+        return finds(effort.pool / 100, number)
+
+    table = measure(search, NEAREST, [Effort(pool) for pool in (50, 90, 100)], 0.9)
+    assert set(tried) == {50, 90}
+    assert table.effort_for(0.9) == Effort(90)
+
+
+def test_quantised_partitions_get_a_pool_first_and_then_probes() -> None:
+    def search(number: int, effort: Effort) -> Int64s:
+        by_pool = min(1.0, 0.5 + effort.pool / 320)
+        by_probes = 1.0 if effort.probes is None else min(1.0, 0.1 + effort.probes / 20)
+        return finds(by_pool * by_probes, number)
+
+    table = measure_quantised(search, NEAREST, 100_000, 64, target_recall=0.9)
+    effort = table.effort_for(0.9)
+    assert effort is not None
+    assert effort.pool == 160
+    assert effort.probes is not None
+    assert 16 <= effort.probes <= 20
+    recalls = [each.sure_recall for each in table.measurements]
+    assert recalls == sorted(set(recalls))
+    least = table.effort_for(0.2)
+    assert least is not None
+    assert least.probes is not None
+    assert least.probes < effort.probes
+    assert table.effort_for(1.0) == Effort(160, table.measurements[-1].effort.probes)
+
+
+def test_one_partition_is_always_probed() -> None:
+    table = measure_quantised(lambda number, effort: finds(min(effort.pool / 50, 1), number), NEAREST, 45, 1)
+    assert [each.effort for each in table.measurements] == [Effort(40), Effort(45)]
+
+
+def test_a_graph_is_measured_up_to_the_rows_that_it_has() -> None:
+    table = measure_graph(lambda number, effort: finds(effort.pool / 100, number), NEAREST, 70)
+    assert table.measurements[-1].effort == Effort(70)
+    assert table.effort_for(0.9) is None
+
+
+def test_a_table_survives_being_written() -> None:
+    assert msgspec.json.decode(msgspec.json.encode(TABLE), type=EffortTable) == TABLE

@@ -1,0 +1,89 @@
+"""A graph finds near rows, says nothing but rows that exist, and refuses bytes that are no graph of them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from pinyon.ann import graph
+from pinyon.ann.graph import Graph
+from pinyon.model.metric import Metric
+from pinyon.model.record import Float32s
+from tests.unit.ann.clustered_vectors import clustered_vectors, nearest_rows, share_found, space_of
+
+COUNT = 200
+"""Rows asked for at which nothing real loses more than one row in twenty."""
+
+
+def chunks(rows: Float32s) -> list[Float32s]:
+    return [rows[:700], rows[700:2100], rows[2100:]]
+
+
+def build(metric: Metric, rows: Float32s) -> bytes:
+    built = graph.build(chunks(rows), len(rows), space_of(metric, rows), lambda: False)
+    assert built is not None
+    return bytes(built)
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize("dimension", [8, 96, 384])
+def test_recall_at_the_documented_effort(metric: Metric, dimension: int) -> None:
+    vectors = clustered_vectors(metric, dimension, 3000)
+    searched = Graph.view(memoryview(build(metric, vectors.rows)), space_of(metric, vectors.rows), 3000)
+    assert searched.row_count == 3000
+    shares = {count: 0.0 for count in (10, COUNT)}
+    for query in vectors.queries:
+        nearest = nearest_rows(vectors.rows, query, metric)
+        for count in shares:
+            found = searched.search(query, count)
+            assert (np.diff(found) > 0).all()
+            assert found.dtype == np.int64
+            shares[count] += share_found(found, nearest) / len(vectors.queries)
+    assert shares[COUNT] >= 0.95
+    # Less effort finds less: the number is an effort.
+    assert shares[10] < shares[COUNT]
+
+
+def test_more_rows_than_there_are_can_be_asked_for() -> None:
+    rows = clustered_vectors(Metric.COSINE, 8, 30).rows
+    searched = Graph.view(memoryview(build(Metric.COSINE, rows)), space_of(Metric.COSINE, rows), 30)
+    assert searched.search(rows[3], 1000).tolist() == list(range(30))
+
+
+def test_building_stops_when_it_is_told_to() -> None:
+    rows = clustered_vectors(Metric.COSINE, 8, 5000).rows
+    answers = iter([False, False, True])
+    assert graph.build(chunks(rows), len(rows), space_of(Metric.COSINE, rows), lambda: next(answers)) is None
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_bytes_of_something_else_are_refused(metric: Metric) -> None:
+    rows = clustered_vectors(metric, 8, 300).rows
+    space, built = space_of(metric, rows), build(metric, rows)
+    for buffer in (b"", b"x" * 64, built[:1000], bytes(4096)):
+        with pytest.raises(ValueError, match="not a graph"):
+            Graph.view(memoryview(buffer), space, 300)
+    with pytest.raises(ValueError, match="expected 301"):
+        Graph.view(memoryview(built), space, 301)
+    other = clustered_vectors(metric, 300, 300).rows
+    with pytest.raises(ValueError, match="expected 300 ×"):
+        Graph.view(memoryview(build(metric, other)), space, 300)
+
+
+def test_threads_get_the_same_answers() -> None:
+    vectors = clustered_vectors(Metric.EUCLIDEAN, 32, 2000)
+    searched = Graph.view(
+        memoryview(build(Metric.EUCLIDEAN, vectors.rows)), space_of(Metric.EUCLIDEAN, vectors.rows), 2000
+    )
+    queries = list(vectors.queries) * 5
+    alone = [searched.search(query, 30).tolist() for query in queries]
+    with ThreadPoolExecutor(8) as pool:
+        assert [found.tolist() for found in pool.map(lambda query: searched.search(query, 30), queries)] == alone
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_zeros_are_rows_and_queries_like_others(metric: Metric) -> None:
+    rows = clustered_vectors(metric, 8, 200).rows
+    rows[::20] = 0
+    searched = Graph.view(memoryview(build(metric, rows)), space_of(metric, rows), 200)
+    assert len(searched.search(np.zeros(8, np.float32), 50)) == 50

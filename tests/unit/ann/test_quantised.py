@@ -1,0 +1,173 @@
+"""Quantised partitions find the nearest rows, whichever of them are wanted."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pinyon.ann import quantised as module
+from pinyon.ann.quantised import BLOCK_ROWS, Quantised
+from pinyon.model.metric import Metric
+from pinyon.model.record import Int64s
+from tests.unit.ann.clustered_vectors import Built, build, clustered_vectors, nearest_rows, share_found
+
+DIMENSIONS_AND_ROWS = [(8, 3000), (8, 9000), (96, 3000), (96, 8000), (384, 6000), (1536, 4500)]
+CASES = [
+    pytest.param(metric, dimension, row_count, id=f"{metric}-{dimension}-{row_count}")
+    for metric in Metric
+    for dimension, row_count in DIMENSIONS_AND_ROWS
+]
+POOL = 200
+"""Pool and share of the partitions at which nothing real loses more than one row in twenty."""
+PROBED = 0.3
+
+
+def recall(built: Built, queries, metric: Metric, wanted: Int64s | None = None, **effort) -> float:
+    shares = []
+    for query in queries:
+        rows = np.arange(len(built.rows)) if wanted is None else wanted
+        nearest = rows[nearest_rows(built.rows[rows], query, metric)]
+        shares.append(share_found(built.quantised.candidates(query, POOL, **effort).rows, nearest))
+    return float(np.mean(shares))
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[Built, np.ndarray]:
+    vectors = clustered_vectors(Metric.COSINE, 64, 6000)
+    return build(Metric.COSINE, vectors.rows), vectors.queries
+
+
+@pytest.mark.parametrize(("metric", "dimension", "row_count"), CASES)
+def test_recall_at_the_documented_effort(metric: Metric, dimension: int, row_count: int) -> None:
+    vectors = clustered_vectors(metric, dimension, row_count)
+    built = build(metric, vectors.rows)
+    assert recall(built, vectors.queries, metric) >= 0.96
+    probes = max(1, round(PROBED * built.quantised.partition_count))
+    assert recall(built, vectors.queries, metric, probes=probes) >= 0.95
+
+
+def test_the_recall_test_finds_what_is_broken(small: tuple[Built, np.ndarray]) -> None:
+    built, queries = small
+    words = built.quantised._words.copy()
+    words[:, 1:] = 0
+    broken = Quantised(built.model, built.starts, words, built.quantised._factors, built.quantised._constants)
+    good = recall(built, queries, Metric.COSINE)
+    assert good >= 0.97
+    assert recall(built._replace(quantised=broken), queries, Metric.COSINE) < 0.9
+    assert recall(built, queries, Metric.COSINE, probes=1) < 0.93
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
+@pytest.mark.parametrize("correlated", [False, True])
+def test_recall_among_allowed_rows_is_that_among_all(
+    small: tuple[Built, np.ndarray], share: float, correlated: bool
+) -> None:
+    built, queries = small
+    rng = np.random.default_rng(3)
+    count = int(share * len(built.rows))
+    recalls = []
+    for query in queries[:10]:
+        if correlated:  # Only rows that are far from the query.
+            allowed = np.sort(np.argsort(built.rows @ query)[: len(built.rows) // 2])[:: round(0.5 / share)]
+        else:
+            allowed = np.sort(rng.choice(len(built.rows), count, replace=False))
+        probes = round(PROBED * built.quantised.partition_count)
+        found = built.quantised.candidates(query, POOL, probes=probes, allowed=allowed).rows
+        assert np.isin(found, allowed).all()
+        assert len(found) == min(POOL, len(allowed))
+        recalls.append(recall(built, [query], Metric.COSINE, allowed, probes=probes, allowed=allowed))
+    assert np.mean(recalls) >= (0.8 if correlated else 0.95)
+
+
+@pytest.mark.parametrize("gathering", [True, False])
+@pytest.mark.parametrize("probes", [None, 1, 20, 100])
+def test_every_way_of_looking_gives_the_same_estimates(
+    small: tuple[Built, np.ndarray], gathering: bool, probes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, queries = small
+    monkeypatch.setattr(module, "_GATHER_COST", 0 if gathering else 10**9)
+    everything = built.quantised.candidates(queries[0], len(built.rows))
+    assert everything.rows.tolist() == list(range(len(built.rows)))
+    allowed = np.flatnonzero(np.random.default_rng(5).random(len(built.rows)) < 0.3)
+    for found in (
+        built.quantised.candidates(queries[0], 150, probes=probes),
+        built.quantised.candidates(queries[0], 150, probes=probes, allowed=allowed),
+    ):
+        assert (np.diff(found.rows) > 0).all()
+        np.testing.assert_allclose(found.estimates, everything.estimates[found.rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("probes", [None, 1, 10])
+def test_dead_rows_are_not_returned_and_do_not_count(small: tuple[Built, np.ndarray], probes: int | None) -> None:
+    built, queries = small
+    alive = np.zeros(len(built.rows), np.bool_)
+    alive[::97] = True
+    allowed = np.arange(0, len(built.rows), 2)
+    for query in queries[:5]:
+        found = built.quantised.candidates(query, 50, probes=probes, alive=alive).rows
+        assert len(found) == 50
+        assert alive[found].all()
+        both = built.quantised.candidates(query, 1000, probes=probes, allowed=allowed, alive=alive).rows
+        assert both.tolist() == np.flatnonzero(alive & (np.arange(len(alive)) % 2 == 0)).tolist()
+
+
+def test_fewer_rows_than_the_pool_are_all_returned(small: tuple[Built, np.ndarray]) -> None:
+    built, queries = small
+    nothing = np.zeros(len(built.rows), np.bool_)
+    assert built.quantised.candidates(queries[0], 10, probes=3, alive=nothing).rows.tolist() == []
+    assert built.quantised.candidates(queries[0], 10, probes=3, allowed=np.zeros(0, np.int64)).rows.tolist() == []
+    assert built.quantised.candidates(queries[0], 10, probes=3, allowed=np.array([3, 5])).rows.tolist() == [3, 5]
+    assert len(built.quantised.candidates(queries[0], 10**6, probes=1).rows) == len(built.rows)
+
+
+@pytest.mark.parametrize("row_count", [1, 2, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 5000])
+def test_any_number_of_rows_can_be_searched(row_count: int) -> None:
+    vectors = clustered_vectors(Metric.EUCLIDEAN, 5, row_count)
+    built = build(Metric.EUCLIDEAN, vectors.rows)
+    assert built.quantised.row_count == row_count
+    found = built.quantised.candidates(vectors.queries[0], row_count + 1)
+    assert found.rows.tolist() == list(range(row_count))
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_zeros_and_equal_rows_are_found_like_others(metric: Metric) -> None:
+    rows = np.zeros((6 * BLOCK_ROWS, 16), np.float32)
+    rows[2000:4000, 3] = 2
+    rows[4000:, 4] = 1
+    built = build(metric, rows)
+    query = np.zeros(16, np.float32)
+    query[3] = 2
+    found = built.quantised.candidates(query, 2000).rows
+    assert (built.rows[found, 3] == 2).all()
+    for probes in (1, 2, 100):  # Some partitions are empty, the last ones among them.
+        assert len(built.quantised.candidates(np.zeros(16, np.float32), 10, probes=probes).rows) == 10
+
+
+@pytest.mark.parametrize("magnitude", [1e-30, 1e-10, 1e15, 1e30])
+@pytest.mark.parametrize("metric", Metric)
+def test_rows_of_any_magnitude_are_found(metric: Metric, magnitude: float) -> None:
+    vectors = clustered_vectors(metric, 64, 2000, 5)
+    built = build(metric, vectors.rows * np.float32(magnitude))
+    for query in vectors.queries:
+        found = built.quantised.candidates(query * np.float32(magnitude), POOL).rows
+        assert share_found(found, nearest_rows(built.rows / np.float32(magnitude), query, metric)) >= 0.8
+
+
+@settings(max_examples=10)
+@given(st.integers(1, 3000))
+def test_codes_do_not_depend_on_the_chunks_they_come_in(chunk: int) -> None:
+    rows = clustered_vectors(Metric.EUCLIDEAN, 20, 2500).rows
+    one, other = build(Metric.EUCLIDEAN, rows), build(Metric.EUCLIDEAN, rows, chunk)
+    different = one.quantised._words ^ other.quantised._words
+    # Another size of a matrix product may round otherwise, and a number near 0 then has the other sign.
+    assert np.bitwise_count(different).sum() <= 5
+    np.testing.assert_allclose(one.quantised._factors, other.quantised._factors, rtol=1e-4)
+    np.testing.assert_allclose(one.quantised._constants, other.quantised._constants, rtol=1e-3, atol=1e-5)
+
+
+def test_the_same_rows_and_seed_give_the_same_bytes() -> None:
+    rows = clustered_vectors(Metric.COSINE, 40, 5000).rows
+    one, other = build(Metric.COSINE, rows), build(Metric.COSINE, rows)
+    assert one.quantised._words.tobytes() == other.quantised._words.tobytes()
+    assert one.model.centroids.tobytes() == other.model.centroids.tobytes()
+    assert build(Metric.COSINE, rows, seed=8).quantised._words.tobytes() != one.quantised._words.tobytes()

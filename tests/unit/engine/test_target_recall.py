@@ -1,0 +1,146 @@
+"""The recall of an index: where it comes from, what is tuned for it, and what follows when queries find less."""
+
+import logging
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from pinyon.ann.effort import Effort, EffortTable, Measurement
+from pinyon.engine.index import Index
+from pinyon.engine.part import LiveSegment
+from pinyon.engine.part_search import search_part
+from pinyon.engine.search_plan import SearchPlan
+from pinyon.model.recall import TARGET_RECALL_TAG
+from pinyon.model.record import Float32s
+from tests.unit.engine.searched_index import clustered, plan, searched_index
+
+ROWS = np.random.default_rng(1).standard_normal((5000, 24), dtype=np.float32)
+"""Without clusters, and so many that there are partitions: one of them has few of the nearest rows."""
+
+QUERIES = np.random.default_rng(2).standard_normal((40, 24), dtype=np.float32)
+TAG = TARGET_RECALL_TAG
+
+
+def segment_of(index: Index) -> LiveSegment:
+    (part,) = index.read("n")[0].parts
+    return part.live
+
+
+def found(index: Index, asked: SearchPlan) -> list[str]:
+    return [match.id for match in index.search(index.read("n")[0], asked)]
+
+
+def change_tag(index: Index, value: str) -> None:
+    index.definition = msgspec.structs.replace(index.definition, tags={TAG: value})
+
+
+def compare_queries(index: Index, queries: Float32s) -> None:
+    """Ask queries, each after a pause that is long enough for it to be compared."""
+    for query in queries:
+        index.search(index.read("n")[0], plan(query))
+        for _ in range(10):
+            index.maintenance.watch.tick()
+        index.maintenance.settle()
+
+
+def test_an_index_promises_what_its_tag_says_and_else_what_the_server_does() -> None:
+    index = searched_index(ROWS, target_recall=0.8)
+    assert index.target_recall == 0.8
+    change_tag(index, "0.95")
+    assert index.target_recall == 0.95
+
+
+@pytest.mark.parametrize("recall", [0.5, 0.99])
+def test_structures_are_tuned_for_the_target(recall: float) -> None:
+    table = segment_of(searched_index(ROWS, tags={TAG: str(recall)})).efforts["quantised"]
+    assert table.effort_for(recall) is not None
+    assert (table.effort_for(0.995) is None) == (recall == 0.5)
+
+
+def test_a_target_that_rises_beyond_what_was_tuned_is_tuned_for() -> None:
+    index = searched_index(ROWS, tags={TAG: "0.6"})
+    live, tunings = segment_of(index), index.maintenance.counts["tune"]
+    live.efforts = {"quantised": EffortTable(live.efforts["quantised"].measurements[:1])}
+    index.maintenance.settle()
+    assert index.maintenance.counts["tune"] == tunings
+    change_tag(index, "0.99")
+    index.maintenance.settle()
+    assert index.maintenance.counts["tune"] == tunings + 1
+    assert live.efforts["quantised"].effort_for(0.99) is not None
+
+
+def test_what_a_tuning_cannot_reach_is_not_tuned_for_again() -> None:
+    index = searched_index(ROWS, tags={TAG: "0.9999999"})
+    tunings = index.maintenance.counts["tune"]
+    segment_of(index).efforts = {"quantised": EffortTable()}
+    index.maintenance.settle()
+    assert index.maintenance.counts["tune"] == tunings
+
+
+def test_a_recall_beyond_what_was_measured_looks_at_all_rows() -> None:
+    index = searched_index(ROWS)
+    live = segment_of(index)
+    live.efforts = {"quantised": EffortTable((Measurement(Effort(10, 1), 0.7, 0.0),))}
+    view, _ = index.read("n")
+    for query in QUERIES:
+        asked = plan(query, target_recall=0.99)
+        exact = search_part(view.parts[0], view.lsn, replace(asked, target_recall=1.0))
+        assert search_part(view.parts[0], view.lsn, asked).goodness.tolist() == exact.goodness.tolist()
+
+
+def test_a_structure_that_reaches_a_recall_is_used_where_another_does_not() -> None:
+    index = searched_index(clustered(1200, 24), graph_rows_min=1000)
+    live = segment_of(index)
+    assert live.has_graph
+    asked = plan(QUERIES[0], target_recall=0.9)
+    never = EffortTable((Measurement(Effort(1), 0.1, 0.0),))
+    everything = EffortTable((Measurement(Effort(1200), 1.0, 0.0),))
+    truth = found(index, replace(asked, target_recall=1.0))
+    live.efforts = {"graph": never, "quantised": everything}
+    assert found(index, asked) == truth
+    live.efforts = {"graph": everything, "quantised": never}
+    assert found(index, asked) == truth
+
+
+def test_queries_that_find_too_little_are_told_and_searched_harder(caplog: pytest.LogCaptureFixture) -> None:
+    index = searched_index(ROWS, tags={TAG: "0.9"})
+    live = segment_of(index)
+    live.efforts = {
+        "quantised": EffortTable((Measurement(Effort(10, 1), 0.92, 0.0), Measurement(Effort(400), 1.0, 0.0)))
+    }
+    with caplog.at_level(logging.WARNING):
+        compare_queries(index, QUERIES[:20])
+    assert caplog.messages[0] == "recall below target; searches try harder"
+    assert caplog.records[0].__dict__["pinyon_fields"]["target"] == 0.9
+    gauge = index.report().recall
+    assert gauge.loss_factor < 1
+    assert gauge.target == 0.9
+
+
+def test_structures_are_tuned_again_with_the_queries_of_callers() -> None:
+    index = searched_index(ROWS, tags={TAG: "0.9"})
+    live = segment_of(index)
+    lie = EffortTable((Measurement(Effort(10, 1), 0.999999, 0.0),))
+    compare_queries(index, QUERIES[:30])
+    live.efforts = {"quantised": lie}
+    compare_queries(index, QUERIES[::-1])
+    assert live.efforts["quantised"] != lie
+    truth = [set(found(index, plan(query, target_recall=1.0))) for query in QUERIES]
+    answers = [set(found(index, plan(query, target_recall=0.9))) for query in QUERIES]
+    assert np.mean([len(a & b) / 10 for a, b in zip(answers, truth, strict=True)]) >= 0.9
+
+
+def test_comparing_passes_over_what_is_gone() -> None:
+    index = searched_index(ROWS)
+    index.search(index.read("n")[0], plan(QUERIES[0]))
+    del index._state.namespaces.by_name["n"]
+    index.maintenance.settle()
+    assert index.report().recall.comparisons == 0
+
+
+def test_many_rows_that_are_the_same_are_tuned_as_what_they_are_worth() -> None:
+    index = searched_index(np.repeat(clustered(10, 24), 300, axis=0))
+    table = segment_of(index).efforts["quantised"]
+    assert table.effort_for(0.97) is not None

@@ -1,0 +1,34 @@
+"""A whole server: settings reach what they are about, and the report is behind the key."""
+
+import urllib.error
+from pathlib import Path
+
+import pytest
+
+from pinyon.app import memory_limit_bytes
+from pinyon.settings import ServerSettings
+from tests.server_process import ServerProcess
+
+
+def test_half_of_the_machine_is_planned_with_where_nothing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinyon.app.machine_memory_bytes", lambda: 1000)
+    assert memory_limit_bytes(ServerSettings()) == 500
+    assert memory_limit_bytes(ServerSettings(memory_limit="256MiB")) == 256 * 1024 * 1024
+    monkeypatch.setattr("pinyon.app.machine_memory_bytes", lambda: None)
+    assert memory_limit_bytes(ServerSettings()) is None
+
+
+def test_settings_reach_the_report_and_the_report_wants_a_key(tmp_path: Path) -> None:
+    arguments = ["--memory-limit", "256MiB", "--search-target-recall", "0.9"]
+    with ServerProcess(tmp_path / "data", index_count=2, api_keys=["secret"], arguments=arguments) as server:
+        for name, tags in (("a", {}), ("b", {"pinyon-target-recall": "0.5"})):
+            spec = {"serverless": {"cloud": "aws", "region": "us-east-1"}}
+            server.request("POST", "/indexes", {"name": name, "dimension": 2, "spec": spec, "tags": tags})
+        report = server.request("GET", "/pinyon/report")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            server.request("GET", "/pinyon/report", headers={"Api-Key": "wrong"})
+        refused.value.close()
+    assert refused.value.code == 401
+    assert report["process"]["memory_limit_bytes"] == 256 * 1024 * 1024
+    assert report["process"]["rss_anon_bytes"] > 0
+    assert [(each["name"], each["recall"]["target"]) for each in report["indexes"]] == [("a", 0.9), ("b", 0.5)]
