@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-fast test-full check format docs bench lock clean
+.PHONY: help demo serve test test-fast test-full check format docs bench bench-peers lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ docs: $(VENV)/.installed  ## Write the pages that are made from the code
 
 bench: $(VENV)/.installed  ## Measure this machine; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
+
+bench-peers: $(VENV)/.installed  ## Measure Pinyon beside its peers, each in an environment of its own; takes hours
+	$(BIN)/python -m benchmarks.peers
 
 lock: $(VENV)/.installed  ## Lock the newest versions that pyproject.toml allows
 	$(BIN)/python $(PIP_INSTALL) uv

@@ -42,7 +42,7 @@ from pinyon.engine.run_keeper import _living_rows
 from pinyon.engine.runs import RunOptions
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_build import BuildOptions
-from pinyon.engine.view import BlockView, View
+from pinyon.engine.view import BlockView, MemtableView, View
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
 from pinyon.model.index import Deployment, IndexDefinition
@@ -202,11 +202,11 @@ class EngineMachine(RuleBasedStateMachine):
 
     def upserts(self, name: str) -> st.SearchStrategy[UpsertRecords]:
         drawn = dense_records if self.is_dense else sparse_records
-        return drawn.map(lambda records: UpsertRecords(name, batch(records)))
+        return st.builds(lambda records: UpsertRecords(name, batch(records)), drawn)
 
     def changes(self, name: str) -> st.SearchStrategy[PatchRecords]:
         drawn = dense_records | vectorless_records if self.is_dense else vectorless_records
-        return drawn.map(lambda records: PatchRecords(name, batch(records)))
+        return st.builds(lambda records: PatchRecords(name, batch(records)), drawn)
 
     @rule(name=names, gone=st.lists(ids, max_size=4))
     def delete(self, name: str, gone: list[str]) -> None:
@@ -392,11 +392,11 @@ class MaintainedMachine(EngineMachine):
 
     def write_some(self, data: st.DataObject) -> None:
         for name in data.draw(st.lists(names, min_size=1, max_size=2)):
-            writes = [
+            writes: list[st.SearchStrategy[Operation]] = [
                 self.upserts(name),
                 self.changes(name),
-                st.lists(ids, max_size=6).map(lambda gone, name=name: DeleteRecords(name, gone)),
-                st.booleans().map(lambda kept, name=name: DeleteNamespace(name, kept)),
+                st.builds(DeleteRecords, st.just(name), st.lists(ids, max_size=6)),
+                st.builds(DeleteNamespace, st.just(name), st.booleans()),
             ]
             self.write(data.draw(st.one_of(writes)))
             self.counts_and_records_agree()
@@ -457,15 +457,15 @@ def forget_the_dead_in_runs(block: Block, rows: Int64s, lsn: int) -> Mask | None
     return None
 
 
-def forget_the_tail(view: View) -> tuple[()]:
+def forget_the_tail(view: MemtableView) -> tuple[()]:
     return ()
 
 
-def forget_a_row_of_the_tail(view: View, part: BlockView, start: int, end: int) -> tuple[Int64s, SparseColumn]:
+def forget_a_row_of_the_tail(view: MemtableView, part: BlockView, start: int, end: int) -> tuple[Int64s, SparseColumn]:
     return _living_rows(view, part, start, end - 1)
 
 
-def forget_what_is_required(view: View, indices: UInt32s) -> Int64s:
+def forget_what_is_required(view: MemtableView, indices: UInt32s) -> Int64s:
     return np.arange(1000)
 
 

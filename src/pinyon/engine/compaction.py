@@ -25,23 +25,26 @@ from pinyon.engine.row_groups import RowGroup, alive_rows, group_of
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.model.record import Int64s, Lsn
 
-_GROWTH: Final = 2
-"""A segment is merged with smaller ones that together have at least one in so many of its rows."""
-
 
 @dataclass(frozen=True, slots=True)
 class CompactionOptions:
     """When segments are merged.
 
     Attributes:
-        fan_in: how many segments of similar size are merged at once.
+        fan_in: how many segments of similar size are merged at once, at least.
         idle_fan_in: … where nothing was written for a while.
+        growth: segments are of similar size where the largest has at most so many times the rows of the others.
+        idle_growth: … where nothing was written for a while: each segment more is work for every query.
+        graphless_growth: … of a dedicated segment that has no graph yet: to build one takes far longer than a merge.
         segment_rows_max: a merge makes no larger segment.
         dead_share: the share of dead rows from which on a segment is written anew.
     """
 
     fan_in: int = 4
     idle_fan_in: int = 2
+    growth: int = 2
+    idle_growth: int = 4
+    graphless_growth: int = 32
     segment_rows_max: int = 2_000_000
     dead_share: float = 0.25
 
@@ -57,7 +60,9 @@ def choose(
     for live in segments:
         kinds.setdefault(_kind(live), []).append(live)
     for kind in sorted(kinds, key=lambda kind: (kind is not None, kind or "")):
-        chosen = _choose_of_kind(kinds[kind], lsn, options, options.idle_fan_in if is_idle else options.fan_in)
+        by_size = sorted(kinds[kind], key=lambda live: (live.alive_count, live.number))
+        chosen = _similar(by_size, options, is_idle=is_idle)
+        chosen = chosen or next(([live] for live in by_size if _has_many_dead(live, lsn, options)), [])
         if chosen:
             return chosen
     return []
@@ -72,7 +77,7 @@ def compact(state: IndexState, inputs: Sequence[LiveSegment], options: BuildOpti
     lsn = state.store.manifest.lsn
     built = build_all(state, _groups(inputs, lsn), options)
     with state.store.committing:
-        if state.is_closed:
+        if state.is_closed or any(live.number not in state.store.segments for live in inputs if live.alive_count):
             return  # The next start removes the files.
         for each in built:
             hand_down_deaths(each)
@@ -91,22 +96,26 @@ def _kind(live: LiveSegment) -> str | None:
     return None if live.structures is None else live.segment.namespaces[0].name
 
 
-def _choose_of_kind(
-    segments: list[LiveSegment], lsn: Lsn, options: CompactionOptions, fan_in: int
-) -> list[LiveSegment]:
-    by_size = sorted(segments, key=lambda live: (live.alive_count, live.number))
+def _similar(by_size: Sequence[LiveSegment], options: CompactionOptions, *, is_idle: bool) -> list[LiveSegment]:
+    """The smallest segments, as many as are of similar size; none where these are too few."""
+    fan_in = options.idle_fan_in if is_idle else options.fan_in
     chosen: list[LiveSegment] = []
     row_count = 0
+    is_similar = False
     for live in by_size:
-        if row_count + live.alive_count > options.segment_rows_max:
-            break
-        if len(chosen) >= fan_in and live.alive_count > _GROWTH * row_count:
+        is_next_similar = live.alive_count <= _growth(live, options, is_idle=is_idle) * row_count
+        if row_count + live.alive_count > options.segment_rows_max or (len(chosen) >= fan_in and not is_next_similar):
             break
         chosen.append(live)
         row_count += live.alive_count
-    if len(chosen) >= fan_in and _is_tier(chosen):
-        return chosen
-    return next(([live] for live in by_size if _has_many_dead(live, lsn, options)), [])
+        is_similar = is_next_similar
+    return chosen if len(chosen) >= fan_in and is_similar else []
+
+
+def _growth(live: LiveSegment, options: CompactionOptions, *, is_idle: bool) -> int:
+    if not is_idle:
+        return options.growth
+    return options.idle_growth if live.has_graph or live.structures is None else options.graphless_growth
 
 
 def _has_many_dead(live: LiveSegment, lsn: Lsn, options: CompactionOptions) -> bool:
@@ -115,13 +124,7 @@ def _has_many_dead(live: LiveSegment, lsn: Lsn, options: CompactionOptions) -> b
     if live.dead_count < enough:
         return False
     dead = live.dead_at(lsn)
-    return dead is not None and np.count_nonzero(dead) >= enough
-
-
-def _is_tier(chosen: Sequence[LiveSegment]) -> bool:
-    """True if the largest of the segments is not much larger than the others together."""
-    *others, largest = (live.alive_count for live in chosen)
-    return largest <= _GROWTH * sum(others)
+    return dead is not None and bool(np.count_nonzero(dead) >= enough)
 
 
 def _groups(inputs: Sequence[LiveSegment], lsn: Lsn) -> list[RowGroup]:

@@ -24,7 +24,7 @@ from pinyon.engine.part import LiveSegment
 from pinyon.engine.recall_watch import RecallWatch, compare
 from pinyon.engine.segment_build import BUILD_OPTIONS, BuildOptions
 from pinyon.engine.tuning import Tuner
-from pinyon.errors import PinyonError, UnavailableError
+from pinyon.errors import DataLossError, PinyonError, UnavailableError
 from pinyon.model.recall import TARGET_RECALL, tagged_recall
 from pinyon.model.record import Float32s
 from pinyon.telemetry import log_event
@@ -65,6 +65,9 @@ class MaintenanceOptions:
 
 
 MAINTENANCE_OPTIONS: Final = MaintenanceOptions()
+
+
+_COMPARE: Final = "compare recall"
 
 
 class _Task(NamedTuple):
@@ -152,8 +155,13 @@ class Maintenance:
             raise UnavailableError("writes come faster than the disk takes them; try again later")
 
     def tick(self) -> None:
-        """Begin what is due."""
-        is_idle = self._is_idle()
+        """Begin what is due; called every second or so."""
+        lsn, self._lsn_at_tick = self._lsn_at_tick, self._state.lsn
+        self._idle_ticks = self._idle_ticks + 1 if lsn == self._lsn_at_tick else 0
+        self._begin_due()
+
+    def _begin_due(self) -> None:
+        is_idle = self._is_idle
         namespaces, options = self._state.namespaces, self._options
         memory_max = options.idle_flush_bytes if is_idle else options.memtable_bytes_max
         log_max = options.idle_flush_bytes * 4 if is_idle else options.log_bytes_max
@@ -172,6 +180,15 @@ class Maintenance:
     def flush_soon(self) -> None:
         """Begin a flush, for the memory that others need."""
         self._begin_flush()
+
+    @property
+    def is_settled(self) -> bool:
+        """True if nothing is left to do that a pause would be used for, but for comparisons of recall."""
+        with self._scheduling:
+            work = self._next_work(is_idle=True)
+            is_working = self._is_working or self._is_flush_due
+        is_flush_due = self._state.namespaces.memory_bytes >= self._options.idle_flush_bytes
+        return not is_working and not is_flush_due and (work is None or work.name == _COMPARE)
 
     def flush(self) -> None:
         """Flush now, in this thread.
@@ -223,10 +240,9 @@ class Maintenance:
         except PinyonError as error:
             log.warning("index %s: flush failed: %s", self._state.definition().name, error.message)
 
+    @property
     def _is_idle(self) -> bool:
-        lsn, self._lsn_at_tick = self._lsn_at_tick, self._state.lsn
-        self._idle_ticks = self._idle_ticks + 1 if lsn == self._lsn_at_tick else 0
-        return self._idle_ticks >= self._options.idle_ticks
+        return self._lsn_at_tick == self._state.lsn and self._idle_ticks >= self._options.idle_ticks
 
     def _work(self, work: _Task) -> None:
         try:
@@ -241,7 +257,7 @@ class Maintenance:
             self.under_way = ""
             self._is_working = False
         if not self._state.is_closed:
-            self.tick()
+            self._begin_due()
 
     def _next_work(self, *, is_idle: bool) -> _Task | None:
         """What is most urgent; None if nothing is."""
@@ -259,7 +275,7 @@ class Maintenance:
         for live in sorted(segments, key=lambda live: -live.row_count):
             if is_idle and self._wants_graph(live):
                 return _Task("build graph", partial(self._build_graph, live))
-        return _Task("compare recall", self._compare_recall) if self.watch.has_waiting else None
+        return _Task(_COMPARE, self._compare_recall) if self.watch.has_waiting else None
 
     @property
     def _has_dense(self) -> bool:
@@ -276,7 +292,13 @@ class Maintenance:
 
     def _open_graph(self, live: LiveSegment) -> None:
         assert live.structures is not None
-        live.structures.graph = open_graph(self._state.store, live)
+        try:
+            live.structures.graph = open_graph(self._state.store, live)
+        except DataLossError as error:
+            # Nothing is lost: the rows are searched without it, and another is built.
+            log.warning("index %s: %s; the graph is built anew", self._state.definition().name, error.message)
+            live.has_graph = False
+            self._commit_changes(live)
 
     def _queries(self, live: LiveSegment) -> Float32s | None:
         """Queries of callers to tune a dedicated segment with; None while they are too few."""
@@ -294,11 +316,11 @@ class Maintenance:
         table = live.efforts.get(structure)
         if table is None or (live.number, structure) in self._outdated:
             return True
-        if structure == "graph" and self._queries(live) is None:
-            return False  # Its own rows, now that it has them, would say too much for it.
         # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
         is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
-        return wanted < 1 and is_new and table.effort_for(wanted) is None
+        is_short = wanted < 1 and is_new and table.effort_for(wanted) is None
+        # Its own rows, which a graph now has, would say too much for it.
+        return is_short and (structure != "graph" or self._queries(live) is not None)
 
     def _tune(self, live: LiveSegment, structures: Sequence[str]) -> None:
         live.efforts = {**live.efforts, **self._measured(live, structures)}

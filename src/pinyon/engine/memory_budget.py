@@ -35,6 +35,8 @@ def options_within(limit_bytes: int, options: MaintenanceOptions = MAINTENANCE_O
         memtables_bytes_max=memtables,
         memtable_bytes_max=min(options.memtable_bytes_max, limit_bytes // _INDEX_SHARE),
         graph_build_bytes_max=limit_bytes // _GRAPH_SHARE,
-        build=replace(options.build, sample_bytes_max=min(options.build.sample_bytes_max, limit_bytes // _SAMPLE_SHARE)),
+        build=replace(
+            options.build, sample_bytes_max=min(options.build.sample_bytes_max, limit_bytes // _SAMPLE_SHARE)
+        ),
         compaction=replace(compaction, segment_rows_max=min(compaction.segment_rows_max, merge_rows)),
     )

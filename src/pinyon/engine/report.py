@@ -63,6 +63,8 @@ class IndexReport(msgspec.Struct, frozen=True):
         graph_bytes: mapped files of open graphs.
         log_bytes: files of the log.
         under_way: what is being done in the background now.
+        is_settled: whether nothing is left to be done in the background: all is flushed that is worth it, merged and
+            has its graphs.
         done: how often each thing was done since the start.
         recall: what queries find.
     """
@@ -82,6 +84,7 @@ class IndexReport(msgspec.Struct, frozen=True):
     graph_bytes: int
     log_bytes: int
     under_way: list[str]
+    is_settled: bool
     done: dict[str, int]
     recall: RecallReport
 
@@ -130,6 +133,7 @@ def report_index(state: IndexState, maintenance: Maintenance) -> IndexReport:
         graph_bytes=sum(graph.nbytes for graph in graphs if graph is not None),
         log_bytes=state.log.size_bytes,
         under_way=[*under_way, *(["flush"] if maintenance.is_flushing else [])],
+        is_settled=maintenance.is_settled,
         done=dict(maintenance.counts),
         recall=RecallReport(maintenance.target_recall, gauge.recall, gauge.comparisons, gauge.loss_factor),
     )

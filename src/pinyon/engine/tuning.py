@@ -1,7 +1,11 @@
 """How much effort a dedicated segment needs to find what it should: measured with rows of its own as queries.
 
-A row is looked for among the others, as a query from outside would be; one of a graph is, before it is added to it. The
-true neighbours are found by scoring all rows. Where callers' own queries are known, these are taken instead.
+Rows are held back and looked for among the others, as queries from outside would be; a graph is asked before they are
+added to it. The true neighbours are found by scoring all rows. Where callers' own queries are known, these are taken
+instead.
+
+A row of which there are near duplicates is found far more easily than what callers ask for: its duplicates are next to
+it, and nothing else is. Such a row is moved away from them, in a random direction, as far as its 20th neighbour is.
 """
 
 from typing import Final
@@ -11,6 +15,7 @@ import numpy as np
 from pinyon.ann import exact
 from pinyon.ann.effort import Effort, EffortTable, measure_graph, measure_quantised
 from pinyon.ann.exact import Float64s
+from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.structures import Structures
@@ -19,9 +24,16 @@ from pinyon.model.record import Float32s, Int64s
 
 _QUERIES: Final = 256
 _TOP_K: Final = 10
+_FAR_RANK: Final = 20
+_DUPLICATE_SHARE: Final = 0.5
+"""A row has near duplicates if the nearest is nearer than so much of the squared distance of the 20th."""
+
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 _ROUNDING: Final = 1e-9
 """By how much of itself the goodness of a row may differ when it is computed among others."""
+
+_MEASURED_RECALL_MIN: Final = 0.995
+"""Up to which recall efforts are measured, whatever is promised: a query may ask for more than the index promises."""
 
 _MARGIN: Final = 0.003
 """Recall of queries from outside is a little lower than that of rows of the segment."""
@@ -42,11 +54,13 @@ class Tuner:
         self._dense = live.segment.dense
         self._metric = metric
         rng = np.random.default_rng(seed)
-        self.rows: Int64s = np.sort(rng.choice(live.row_count, min(_QUERIES, live.row_count), replace=False))
-        self._queries: Float32s = self._dense.rows(self.rows) if queries is None else queries
+        self.rows: Int64s = np.sort(rng.choice(live.row_count, _query_count(live.row_count), replace=False))
         if queries is not None:
-            self.rows = np.full(len(queries), -1)
-        self._nearest = self._true_neighbours(live.row_count)
+            self._queries, self.rows = queries, np.full(len(queries), -1)
+        else:
+            self._queries = self._dense.rows(self.rows)
+            self._leave_duplicates(live.row_count, rng)
+        self._nearest = self._true_neighbours(live.row_count, _TOP_K)
 
     def quantised(self, target_recall: float) -> EffortTable:
         """Efforts of the quantised rows."""
@@ -57,7 +71,9 @@ class Tuner:
             return self._best(number, rows)
 
         count = structure.partition_count
-        return measure_quantised(search, self._nearest, structure.row_count, count, target_recall + _MARGIN)
+        return measure_quantised(
+            search, self._nearest, structure.row_count, count, max(target_recall + _MARGIN, _MEASURED_RECALL_MIN)
+        )
 
     def graph(self, target_recall: float, graph: Graph) -> EffortTable:
         """Efforts of a graph. One that does not have the sample queries yet tells the truth."""
@@ -65,11 +81,16 @@ class Tuner:
         def search(number: int, effort: Effort) -> Int64s:
             return self._best(number, graph.search(self._queries[number], effort.pool + 1))
 
-        return measure_graph(search, self._nearest, self._structures.quantised.row_count, target_recall + _MARGIN)
+        return measure_graph(
+            search,
+            self._nearest,
+            self._structures.quantised.row_count,
+            max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
+        )
 
     def _best(self, number: int, rows: Int64s) -> Int64s:
         """As many of the true neighbours as the found rows are worth: equally good ones may stand for each other."""
-        found = self._goodness(number, rows[rows != self.rows[number]])
+        found = self._goodness(number, rows[~is_member(rows, self.rows)])
         last = self._goodness(number, self._nearest[number]).min()
         good = np.count_nonzero(found >= last - _ROUNDING * abs(last))
         nearest: Int64s = self._nearest[number, :good]
@@ -78,7 +99,12 @@ class Tuner:
     def _goodness(self, number: int, rows: Int64s) -> Float64s:
         return exact.exact_goodness(self._dense.rows(rows), self._queries[number], self._metric)
 
-    def _true_neighbours(self, row_count: int) -> Int64s:
+    def _leave_duplicates(self, row_count: int, rng: np.random.Generator) -> None:
+        neighbours = self._true_neighbours(row_count, _FAR_RANK)
+        for number, rows in enumerate(neighbours):
+            self._queries[number] = moved_away(self._queries[number], self._dense.rows(rows), self._metric, rng)
+
+    def _true_neighbours(self, row_count: int, top_k: int) -> Int64s:
         space = self._structures.space
         queries = np.stack([space.query(query) for query in self._queries])
         best_rows = np.zeros((len(self.rows), 0), np.int64)
@@ -90,13 +116,38 @@ class Tuner:
             goodness = queries @ vectors.T
             if self._metric is Metric.EUCLIDEAN:
                 goodness = 2 * goodness - np.vecdot(vectors, vectors)
-            mine = np.flatnonzero((self.rows >= start) & (self.rows < stop))
-            goodness[mine, self.rows[mine] - start] = -np.inf
+            mine = self.rows[(self.rows >= start) & (self.rows < stop)]
+            goodness[:, mine - start] = -np.inf
             rows = np.broadcast_to(np.arange(start, stop), goodness.shape)
-            best, best_rows = _keep(np.hstack((best, goodness)), np.hstack((best_rows, rows)))
+            best, best_rows = _keep(np.hstack((best, goodness)), np.hstack((best_rows, rows)), top_k)
         return best_rows
 
 
-def _keep(goodness: Float32s, rows: Int64s) -> tuple[Float32s, Int64s]:
-    kept = np.argpartition(-goodness, min(_TOP_K, goodness.shape[1]) - 1, axis=1)[:, :_TOP_K]
+def _query_count(row_count: int) -> int:
+    """So few that the others are as near to one another as all rows are."""
+    return min(_QUERIES, max(row_count // 16, 1))
+
+
+def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.random.Generator) -> Float32s:
+    """A row, `(dimension,)`, away from its near duplicates, if its neighbours, `(n, dimension)`, are such."""
+    step = rng.standard_normal(len(row)).astype(np.float32)
+    moved: Float32s
+    if metric is Metric.EUCLIDEAN:
+        squares = np.sort(np.vecdot(neighbours - row, neighbours - row))
+        if squares[0] >= _DUPLICATE_SHARE * squares[-1]:
+            return row
+        moved = row + step * np.sqrt(squares[-1] / np.vdot(step, step))
+        return moved
+    length = np.sqrt(np.vdot(row, row))
+    cosines = np.sort(neighbours @ row / np.maximum(length * np.sqrt(np.vecdot(neighbours, neighbours)), 1e-30))
+    if 1 - cosines[-1] >= _DUPLICATE_SHARE * (1 - cosines[0]):
+        return row
+    step -= row * (np.vdot(step, row) / np.vdot(row, row))
+    far = np.clip(cosines[0], 0, 1)
+    moved = far * row + step * (length * np.sqrt((1 - far * far) / np.maximum(np.vdot(step, step), 1e-30)))
+    return moved
+
+
+def _keep(goodness: Float32s, rows: Int64s, top_k: int) -> tuple[Float32s, Int64s]:
+    kept = np.argpartition(-goodness, min(top_k, goodness.shape[1]) - 1, axis=1)[:, :top_k]
     return np.take_along_axis(goodness, kept, 1), np.take_along_axis(rows, kept, 1)

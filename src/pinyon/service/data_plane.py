@@ -117,7 +117,7 @@ class DataPlane:
             include_values=request.include_values,
             include_metadata=request.include_metadata,
             required_indices=request.required_indices,
-            target_recall=0.97,
+            target_recall=self._index.target_recall if request.target_recall is None else request.target_recall,
         )
         return Matches(view.lsn, request.namespace, self._index.search(view, plan))
 

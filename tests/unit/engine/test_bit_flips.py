@@ -78,7 +78,8 @@ def test_an_answer_is_right_or_an_error_that_names_the_file(path):
         errors += failed
         for question, answer in answers.items():
             assert answer == ANSWERS[question], (offset, bit, question)
-    assert errors or path in LEFT_OVER
+    # A graph that is damaged is built anew.
+    assert errors or path in LEFT_OVER or path.endswith(".graph")
 
 
 def answers_of(files: Files, path: str) -> tuple[dict[str, Any], int]:

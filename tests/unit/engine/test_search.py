@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pinyon.engine import memtable as memtable_module
 from pinyon.engine.memtable import Memtable
+from pinyon.engine.places import ids_of
 from pinyon.engine.search import matching_rows, search
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
@@ -248,5 +249,5 @@ def test_an_empty_view_has_no_matches() -> None:
 def test_rows_that_match_a_filter_are_the_living_ones() -> None:
     condition = parse({"even": True})
     assert condition is not None
-    found = [block.ids[row] for block, row in matching_rows(view_of(RECORDS), condition)]
+    found = ids_of(matching_rows(view_of(RECORDS), condition))
     assert sorted(found) == engine_model.matching_ids(RECORDS, condition)
