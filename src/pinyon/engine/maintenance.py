@@ -52,7 +52,7 @@ class MaintenanceOptions:
         compaction: when they are merged.
     """
 
-    memtable_bytes_max: int = 128 * 1024 * 1024
+    memtable_bytes_max: int = 32 * 1024 * 1024
     idle_flush_bytes: int = 4 * 1024 * 1024
     log_bytes_max: int = 512 * 1024 * 1024
     idle_ticks: int = 3
