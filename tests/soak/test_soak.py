@@ -1,4 +1,4 @@
-"""Hours in seconds: writes, overwrites, deletes, reads and all maintenance at once, with bounded memory, files and threads.
+"""Hours in seconds: writes, deletes, reads and all maintenance at once, with bounded memory, files and threads.
 
 `PINYON_SOAK_S=1200 pytest tests/soak` runs it for twenty minutes.
 """

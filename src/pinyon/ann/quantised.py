@@ -196,7 +196,7 @@ class Quantised:
         share = allowed_count / self.row_count
         if float(counts[nearest].sum()) < _EVEN_SHARE * share * size:
             return _ENOUGH * size
-        return min(_ENOUGH * size, share * size * share**-_SPREAD_POWER)
+        return min(_ENOUGH * size, size * float(share ** (1 - _SPREAD_POWER)))
 
     def _promise(self, query: Float32s, near: Float32s) -> Float32s:
         """About the best goodness to be found in each partition.

@@ -27,6 +27,7 @@ from pinyon.engine.tuning import Tuner
 from pinyon.errors import DataLossError, PinyonError, UnavailableError
 from pinyon.model.recall import TARGET_RECALL, tagged_recall
 from pinyon.model.record import Float32s
+from pinyon.storage.machine import give_back_memory
 from pinyon.telemetry import log_event
 
 _ROOM_TIMEOUT_S: Final = 20.0
@@ -239,6 +240,7 @@ class Maintenance:
             self.flush()
         except PinyonError as error:
             log.warning("index %s: flush failed: %s", self._state.definition().name, error.message)
+        give_back_memory()
 
     @property
     def _is_idle(self) -> bool:
@@ -251,11 +253,13 @@ class Maintenance:
                 work.run()
                 self.counts[work.name] += 1
         except PinyonError as error:
-            log.warning("index %s: maintenance failed: %s", self._state.definition().name, error.message)
+            if not self._state.is_closed:  # Else its folder may be gone.
+                log.warning("index %s: maintenance failed: %s", self._state.definition().name, error.message)
             return  # The next tick tries again.
         finally:
             self.under_way = ""
             self._is_working = False
+            give_back_memory()
         if not self._state.is_closed:
             self._begin_due()
 

@@ -1,8 +1,10 @@
-"""What the kernel tells about memory, in files of its own on Linux. Elsewhere little is known, and answers say so."""
+"""Memory: what the kernel tells, in files of its own on Linux, and how to give it back. Elsewhere little is known."""
 
 import contextlib
+import ctypes
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -45,3 +47,20 @@ def _text(path: Path) -> str:
         return path.read_text("ascii")
     except OSError:
         return ""
+
+
+def give_back_memory() -> None:
+    """Return free memory to the operating system, where the C library keeps it for its next use, as glibc does."""
+    if _malloc_trim is not None:
+        _malloc_trim(0)
+
+
+def _find_malloc_trim() -> Callable[[int], int] | None:
+    try:
+        found: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    except OSError:
+        return None
+    return found
+
+
+_malloc_trim: Final = _find_malloc_trim()

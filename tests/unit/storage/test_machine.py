@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pinyon.storage import machine
-from pinyon.storage.machine import machine_memory_bytes, process_memory
+from pinyon.storage.machine import give_back_memory, machine_memory_bytes, process_memory
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these files")
 
@@ -38,3 +38,15 @@ def test_a_container_may_have_less_than_the_machine(monkeypatch, tmp_path):
     assert whole is not None
     assert whole > 1048576
     assert with_limit(str(2**62)) == whole
+
+
+@linux_only
+def test_memory_that_is_free_is_given_back():
+    give_back_memory()
+    kept = [bytes(2000 + number % 7) for number in range(40_000)]
+    before = process_memory().anonymous_bytes
+    last = kept[-1]
+    del kept
+    give_back_memory()
+    assert before - process_memory().anonymous_bytes > 20_000_000
+    assert last
