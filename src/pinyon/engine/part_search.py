@@ -118,7 +118,7 @@ def _allowed_rows(part: Part, lsn: Lsn, plan: SearchPlan) -> Int64s | None:
 
 def _passing(part: Part, condition: Filter) -> Int64s:
     if part.live.structures is not None:
-        return select(condition, part.live.structures.columns).rows()
+        return part.live.structures.selections.rows(condition)
     start, stop = part.rows.start, part.rows.stop
     columns = ScannedColumns(part.live.segment.metadata_slice(start, stop))
     return select(condition, columns).rows() + start

@@ -13,6 +13,8 @@ from pinyon.ann.postings import Postings
 from pinyon.ann.quantised import Model, Quantised
 from pinyon.ann.space import Space
 from pinyon.engine.runs import Run
+from pinyon.engine.selections import Selections
+from pinyon.filter.select import select
 from pinyon.filter.stored_columns import StoredColumns
 from pinyon.model.index import IndexDefinition
 from pinyon.segment.segment import Segment
@@ -54,6 +56,11 @@ class Structures:
         """Metadata by field."""
         segment = self._segment
         return StoredColumns(segment.extra, segment.row_count, segment.metadata_rows)
+
+    @cached_property
+    def selections(self) -> Selections:
+        """The rows that filters select."""
+        return Selections(self._segment.row_count, lambda condition: select(condition, self.columns).rows())
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

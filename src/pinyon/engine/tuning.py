@@ -5,7 +5,8 @@ added to it. The true neighbours are found by scoring all rows. Where callers' o
 instead.
 
 A row of which there are near duplicates is found far more easily than what callers ask for: its duplicates are next to
-it, and nothing else is. Such a row is moved away from them, in a random direction, as far as its 20th neighbour is.
+it, and nothing else is. Such a row is moved away from them, in a random direction, as far as the nearest of its
+neighbours is that is none.
 """
 
 from typing import Final
@@ -136,14 +137,16 @@ def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.rand
         squares = np.sort(np.vecdot(neighbours - row, neighbours - row))
         if squares[0] >= _DUPLICATE_SHARE * squares[-1]:
             return row
-        moved = row + step * np.sqrt(squares[-1] / np.vdot(step, step))
+        far = squares[np.searchsorted(squares, _DUPLICATE_SHARE * squares[-1])]
+        moved = row + step * np.sqrt(far / np.vdot(step, step))
         return moved
     length = np.sqrt(np.vdot(row, row))
-    cosines = np.sort(neighbours @ row / np.maximum(length * np.sqrt(np.vecdot(neighbours, neighbours)), 1e-30))
-    if 1 - cosines[-1] >= _DUPLICATE_SHARE * (1 - cosines[0]):
+    cosines = neighbours @ row / np.maximum(length * np.sqrt(np.vecdot(neighbours, neighbours)), 1e-30)
+    angles = np.sort(np.maximum(1 - cosines, 0))
+    if angles[0] >= _DUPLICATE_SHARE * angles[-1]:
         return row
     step -= row * (np.vdot(step, row) / np.vdot(row, row))
-    far = np.clip(cosines[0], 0, 1)
+    far = np.clip(1 - angles[np.searchsorted(angles, _DUPLICATE_SHARE * angles[-1])], 0, 1)
     moved = far * row + step * (length * np.sqrt((1 - far * far) / np.maximum(np.vdot(step, step), 1e-30)))
     return moved
 

@@ -1,0 +1,41 @@
+"""Rows that filters selected in a segment, kept for the next query that asks the same: the rows never change."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from pinyon.filter.ast import Filter
+from pinyon.model.record import Int64s
+
+
+class Selections:
+    """The selections that were asked for last, of `row_count` rows together at most. Any thread may ask."""
+
+    def __init__(self, row_count: int, select: Callable[[Filter], Int64s]) -> None:
+        """Ask `select` for what is not known."""
+        self._rows_max = row_count
+        self._select = select
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Filter, Int64s] = OrderedDict()
+        self._rows_kept = 0
+
+    def rows(self, condition: Filter) -> Int64s:
+        """The rows that match, ascending; shared, and only read."""
+        with self._lock:
+            rows = self._kept.get(condition)
+            if rows is not None:
+                self._kept.move_to_end(condition)
+                return rows
+        rows = self._select(condition)
+        with self._lock:
+            if condition not in self._kept:
+                self._kept[condition] = rows
+                self._rows_kept += _cost(rows)
+            while self._rows_kept > self._rows_max:
+                self._rows_kept -= _cost(self._kept.popitem(last=False)[1])
+        return rows
+
+
+def _cost(rows: Int64s) -> int:
+    """A selection of no rows takes some memory too."""
+    return len(rows) + 200
