@@ -16,20 +16,21 @@ class Selections:
         self._rows_max = row_count
         self._select = select
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Filter, Int64s] = OrderedDict()
+        self._kept: OrderedDict[str, Int64s] = OrderedDict()
         self._rows_kept = 0
 
     def rows(self, condition: Filter) -> Int64s:
         """The rows that match, ascending; shared, and only read."""
+        key = repr(condition)  # To Python, a filter for 1 and one for true are equal.
         with self._lock:
-            rows = self._kept.get(condition)
+            rows = self._kept.get(key)
             if rows is not None:
-                self._kept.move_to_end(condition)
+                self._kept.move_to_end(key)
                 return rows
         rows = self._select(condition)
         with self._lock:
-            if condition not in self._kept:
-                self._kept[condition] = rows
+            if key not in self._kept:
+                self._kept[key] = rows
                 self._rows_kept += _cost(rows)
             while self._rows_kept > self._rows_max:
                 self._rows_kept -= _cost(self._kept.popitem(last=False)[1])

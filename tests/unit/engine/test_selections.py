@@ -38,3 +38,10 @@ def test_a_selection_that_is_too_large_is_not_kept() -> None:
     for _ in range(2):
         assert len(selections.rows(Equals("n", 1.0))) == 1000
     assert len(asked) == 2
+
+
+def test_a_number_is_no_boolean() -> None:
+    selections = Selections(10_000, lambda condition: np.array([condition == Equals("n", 1.0)]).astype(np.int64))
+    asked = [Equals("n", 1.0), Equals("n", True)]
+    found = [selections.rows(condition) for condition in asked]
+    assert found[0] is not found[1]
