@@ -11,7 +11,7 @@ segments. In idle time fewer are enough. A segment with many dead rows is writte
 The order of disk operations is that of `pinyon.engine.segment_store`, with the LSN of the manifest as it was.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -75,7 +75,7 @@ def compact(state: IndexState, inputs: Sequence[LiveSegment], options: BuildOpti
         UnavailableError: the disk failed; nothing has changed.
     """
     lsn = state.store.manifest.lsn
-    built = build_all(state, _groups(inputs, lsn), options)
+    built = build_all(state, _groups(inputs, lsn, state.check_open), options)
     with state.store.committing:
         if state.is_closed or any(live.number not in state.store.segments for live in inputs if live.alive_count):
             return  # The next start removes the files.
@@ -127,7 +127,7 @@ def _has_many_dead(live: LiveSegment, lsn: Lsn, options: CompactionOptions) -> b
     return dead is not None and bool(np.count_nonzero(dead) >= enough)
 
 
-def _groups(inputs: Sequence[LiveSegment], lsn: Lsn) -> list[RowGroup]:
+def _groups(inputs: Sequence[LiveSegment], lsn: Lsn, check: Callable[[], None]) -> list[RowGroup]:
     """The rows of all inputs that had not died at `lsn`, by namespace."""
     found: dict[str, tuple[list[LiveSegment], list[Int64s]]] = {}
     for live in inputs:
@@ -137,4 +137,4 @@ def _groups(inputs: Sequence[LiveSegment], lsn: Lsn) -> list[RowGroup]:
                 sources, chosen = found.setdefault(rows.name, ([], []))
                 sources.append(live)
                 chosen.append(alive)
-    return [group_of(name, *found[name]) for name in sorted(found)]
+    return [group_of(name, *found[name], check) for name in sorted(found)]

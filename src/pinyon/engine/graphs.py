@@ -15,6 +15,7 @@ from pinyon.ann.graph import Graph
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.tuning import Tuner
+from pinyon.errors import DataLossError
 from pinyon.model.record import Float32s
 from pinyon.segment.column_file import ColumnFile, ColumnFileWriter
 
@@ -69,7 +70,10 @@ def open_graph(store: SegmentStore, live: LiveSegment) -> Graph:
     """
     assert live.structures is not None
     file = ColumnFile.open(store.storage, store.graph_path(live.number), _KIND)
-    return Graph.view(file.array(_COLUMN).data, live.structures.space, live.row_count)
+    try:
+        return Graph.view(file.array(_COLUMN).data, live.structures.space, live.row_count)
+    except ValueError as error:
+        raise DataLossError(f"{file.path} is not the graph of its segment: {error}") from error
 
 
 def _chunks(live: LiveSegment) -> Iterator[Float32s]:

@@ -14,13 +14,14 @@ runs or something is built.
 import heapq
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from pinyon.engine.background import RunLater
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance import MAINTENANCE_OPTIONS, Maintenance, MaintenanceOptions
-from pinyon.engine.namespace import places_in_parts
+from pinyon.engine.namespace import ids_in_part, places_in_memory, places_in_parts
 from pinyon.engine.namespaces import Namespaces
-from pinyon.engine.operations import Operation, decode
+from pinyon.engine.operations import DeleteNamespace, DeleteRecords, Operation, decode
 from pinyon.engine.places import Place, ids_of, record_at
 from pinyon.engine.report import IndexReport, report_index
 from pinyon.engine.run_keeper import RunKeeper
@@ -105,11 +106,13 @@ class Index:
 
     def write(self, operation: Operation) -> Lsn:
         """Make an operation durable and visible; see `WriteQueue.write`."""
-        self.maintenance.wait_for_room()
+        if not isinstance(operation, DeleteRecords | DeleteNamespace):  # These take no room.
+            self.maintenance.wait_for_room()
         return self._writes.write(operation)
 
     def write_resolved(self, resolver: Resolver) -> Lsn:
         """Write what `resolver` decides when all earlier writes are visible; see `WriteQueue.write_resolved`."""
+        self.maintenance.wait_for_room()
         return self._writes.write_resolved(resolver)
 
     def write_matching(self, namespace: str, condition: Filter, make: Callable[[list[str]], Operation | None]) -> Lsn:
@@ -122,7 +125,7 @@ class Index:
             view, _ = self.read(namespace)
             return make(ids_of(matching_rows(view, condition)))
 
-        return self._writes.write_resolved(resolve)
+        return self.write_resolved(resolve)
 
     def read(self, namespace: str, ids: Sequence[str] = ()) -> tuple[View, list[Record]]:
         """A view of a namespace, and the records of `ids` in it; those that do not exist are left out."""
@@ -130,7 +133,7 @@ class Index:
             found = self._state.namespaces.by_name.get(namespace)
             if found is None:
                 return View(self._state.lsn), []
-            places: dict[str, Place] = found.places_in_memory(ids) if ids else {}
+            places: dict[str, Place] = places_in_memory(found.memtables, ids) if ids else {}
             view = found.view(self._state.lsn)
             due = self._run_keeper.due(found.memtables)
         self._run_keeper.start(due)
@@ -171,14 +174,17 @@ class Index:
             found = self._state.namespaces.by_name.get(namespace)
             if found is None:
                 return self._state.lsn, []
-            ids = found.ids_from(prefix, after)
-            return self._state.lsn, [id_ for id_, _ in zip(ids, range(limit), strict=False)]
+            in_memory = found.ids_in_memory(prefix, after, limit)
+            lsn, parts = self._state.lsn, found.parts
+        in_parts = (ids_in_part(part, prefix, after, lsn) for part in parts)
+        return lsn, list(islice(heapq.merge(*in_memory, *in_parts), limit))
 
     def record_counts(self) -> tuple[Lsn, dict[str, int]]:
         """Records by namespace, of those that have records or were declared, and the LSN at which that is so."""
         with self._state.lock:
-            shown = [item for item in self._state.namespaces.by_name.values() if item.is_listed]
-            return self._state.lsn, {item.name: item.record_count for item in shown}
+            lsn, namespaces = self._state.lsn, list(self._state.namespaces.by_name.values())
+        counts = ((item.name, item.record_count, item.declared) for item in namespaces)
+        return lsn, {name: count for name, count, declared in counts if count or declared}
 
     def describe_namespace(self, name: str) -> NamespaceDescription | None:
         """Numbers of one namespace; None if it has no records and was not declared."""
@@ -218,10 +224,13 @@ class Index:
 
     def _apply(self, operations: list[tuple[Lsn, Operation]]) -> None:
         state = self._state
-        with state.lock:
-            for lsn, operation in operations:
-                state.namespaces.apply(operation, lsn)
+        for lsn, operation in operations:
+            resolved = state.namespaces.resolve(operation, state.lock)
+            with state.lock:
+                for each in resolved:
+                    state.namespaces.carry_out(each, lsn)
                 state.lsn = lsn
+        with state.lock:
             names = {operation.namespace for _, operation in operations}
             found = filter(None, map(state.namespaces.by_name.get, names))
             due = self._run_keeper.due(memtable for namespace in found for memtable in namespace.memtables)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.segment_store import SegmentStore
+from pinyon.errors import UnavailableError
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
 from pinyon.model.record import Lsn
@@ -34,3 +35,8 @@ class IndexState:
     frozen_bytes: int = 0
     is_closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def check_open(self) -> None:
+        """Raise UnavailableError once the index is closed, so that long work ends."""
+        if self.is_closed:
+            raise UnavailableError("the index is closed")

@@ -44,7 +44,8 @@ class MaintenanceOptions:
         memtable_bytes_max: memory of memtables from which on they are flushed; writes wait at twice that.
         idle_flush_bytes: … after a pause in writing: what is in segments is searched faster.
         log_bytes_max: bytes of the log from which on it is worth a flush, whatever is in memory.
-        idle_ticks: ticks without a write that make a pause.
+        idle_ticks: ticks with hardly a write that make a pause.
+        quiet_bytes: memory that a tick's writes may take to count as hardly any.
         graph_rows_min: rows of a dedicated segment from which on it gets a graph; 0 for never.
         graph_build_bytes_max: memory that building a graph may take; larger segments keep to their partitions.
         memtables_bytes_max: memory of the memtables of all indexes together, from which on the largest are flushed.
@@ -57,6 +58,7 @@ class MaintenanceOptions:
     idle_flush_bytes: int = 4 * 1024 * 1024
     log_bytes_max: int = 512 * 1024 * 1024
     idle_ticks: int = 3
+    quiet_bytes: int = 1024 * 1024
     graph_rows_min: int = 10_000
     graph_build_bytes_max: int = 4 * 1024 * 1024 * 1024
     memtables_bytes_max: int = 512 * 1024 * 1024
@@ -70,12 +72,16 @@ MAINTENANCE_OPTIONS: Final = MaintenanceOptions()
 
 _COMPARE: Final = "compare recall"
 
+_REST_TICKS: Final = 60
+"""How long segments are left alone after something failed with them."""
+
 
 class _Task(NamedTuple):
-    """Something to do, and what people call it."""
+    """Something to do with some segments, and what people call it."""
 
     name: str
     run: Callable[[], None]
+    segments: Sequence[LiveSegment] = ()
 
 
 class Maintenance:
@@ -111,6 +117,8 @@ class Maintenance:
         self._has_room.set()
         self._idle_ticks = 0
         self._lsn_at_tick = -1
+        self._memory_at_tick = 0
+        self._resting: dict[int, int] = {}
         self._tuned_for: dict[tuple[int, str], float] = {}
         self._outdated: set[tuple[int, str]] = set()
         self.watch = RecallWatch()
@@ -141,6 +149,7 @@ class Maintenance:
     def after_write(self) -> None:
         """Begin a flush if memory is full. Called after each write."""
         if self._state.namespaces.memory_bytes >= self._options.memtable_bytes_max:
+            self._idle_ticks = 0
             self._begin_flush()
             if self._is_flush_due and self._is_full:
                 self._has_room.clear()
@@ -158,7 +167,10 @@ class Maintenance:
     def tick(self) -> None:
         """Begin what is due; called every second or so."""
         lsn, self._lsn_at_tick = self._lsn_at_tick, self._state.lsn
-        self._idle_ticks = self._idle_ticks + 1 if lsn == self._lsn_at_tick else 0
+        memory, self._memory_at_tick = self._memory_at_tick, self._state.namespaces.memory_bytes
+        is_quiet = lsn == self._lsn_at_tick or 0 < self._memory_at_tick - memory <= self._options.quiet_bytes
+        self._idle_ticks = self._idle_ticks + 1 if is_quiet else 0
+        self._resting = {number: ticks - 1 for number, ticks in self._resting.items() if ticks > 1}
         self._begin_due()
 
     def _begin_due(self) -> None:
@@ -167,9 +179,9 @@ class Maintenance:
         memory_max = options.idle_flush_bytes if is_idle else options.memtable_bytes_max
         log_max = options.idle_flush_bytes * 4 if is_idle else options.log_bytes_max
         is_written = self._state.lsn > self._state.store.manifest.lsn
-        is_log_long = is_written and self._state.log.size_bytes >= log_max
+        is_worthwhile = self._state.log.size_bytes >= log_max or (is_idle and self._has_many_new_dead)
         has_failed = self._frozen is not None and not self._flushing.locked()
-        if namespaces.memory_bytes >= memory_max or is_log_long or has_failed:
+        if namespaces.memory_bytes >= memory_max or (is_written and is_worthwhile) or has_failed:
             self._begin_flush()
         if self._work_later is not None:
             with self._scheduling:
@@ -244,19 +256,34 @@ class Maintenance:
 
     @property
     def _is_idle(self) -> bool:
-        return self._lsn_at_tick == self._state.lsn and self._idle_ticks >= self._options.idle_ticks
+        return self._idle_ticks >= self._options.idle_ticks
+
+    @property
+    def _has_many_new_dead(self) -> bool:
+        """True if so many rows of a segment died since the last flush that it is worth one to be rid of them."""
+        segments, share = self._state.store.segments, self._options.compaction.dead_share
+        return any(
+            entry.dead_count < share * entry.row_count <= segments[entry.number].dead_count
+            for entry in self._state.store.manifest.segments
+            if entry.number in segments
+        )
 
     def _work(self, work: _Task) -> None:
+        is_done = False
         try:
             if not self._state.is_closed:
                 self.under_way = work.name
                 work.run()
                 self.counts[work.name] += 1
+            is_done = True
         except PinyonError as error:
             if not self._state.is_closed:  # Else its folder may be gone.
                 log.warning("index %s: maintenance failed: %s", self._state.definition().name, error.message)
-            return  # The next tick tries again.
+            return
         finally:
+            if not is_done:
+                # What failed once may fail again: let the others have their turn.
+                self._resting |= dict.fromkeys((live.number for live in work.segments), _REST_TICKS)
             self.under_way = ""
             self._is_working = False
             give_back_memory()
@@ -265,20 +292,20 @@ class Maintenance:
 
     def _next_work(self, *, is_idle: bool) -> _Task | None:
         """What is most urgent; None if nothing is."""
-        segments = list(self._state.store.segments.values())
+        segments = [live for live in self._state.store.segments.values() if live.number not in self._resting]
         for live in segments:
             if live.has_graph and live.structures is not None and live.structures.graph is None:
-                return _Task("open graph", partial(self._open_graph, live))
+                return _Task("open graph", partial(self._open_graph, live), [live])
         inputs = choose(segments, self._state.store.manifest.lsn, self._options.compaction, is_idle=is_idle)
         if inputs:
-            return _Task("compact", partial(compact, self._state, inputs, self._options.build))
+            return _Task("compact", partial(compact, self._state, inputs, self._options.build), inputs)
         for live in segments:
-            untuned = self._untuned(live) if is_idle else []
-            if untuned:
-                return _Task("tune", partial(self._tune, live, untuned))
+            untuned = self._untuned(live)
+            if untuned and (is_idle or not live.efforts):
+                return _Task("tune", partial(self._tune, live, untuned), [live])
         for live in sorted(segments, key=lambda live: -live.row_count):
             if is_idle and self._wants_graph(live):
-                return _Task("build graph", partial(self._build_graph, live))
+                return _Task("build graph", partial(self._build_graph, live), [live])
         return _Task(_COMPARE, self._compare_recall) if self.watch.has_waiting else None
 
     @property
@@ -331,7 +358,7 @@ class Maintenance:
         self._commit_changes(live)
 
     def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
-        tuner = Tuner(live, self._state.definition().metric, self._queries(live))
+        tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
         wanted = self.watch.wanted(self.target_recall)
         current = self._state.store.segments
         self._tuned_for = {key: target for key, target in self._tuned_for.items() if key[0] in current}
@@ -346,7 +373,7 @@ class Maintenance:
 
     def _build_graph(self, live: LiveSegment) -> None:
         assert live.structures is not None
-        tuner = Tuner(live, self._state.definition().metric)
+        tuner = Tuner(live, self._state.definition().metric, check=self._state.check_open)
         wanted = self.watch.wanted(self.target_recall)
         efforts = build_graph(self._state.store, live, lambda: self._should_stop(live), tuner, wanted)
         if efforts is None:

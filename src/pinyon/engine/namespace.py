@@ -3,11 +3,11 @@
 At any moment an id is alive in at most one place: in the memtable, in the frozen memtable that is being flushed, or in
 one part. So the order of the places does not matter, and a write looks for older versions in all of them.
 
-Thread rule: under the index's lock, but for `places_in_parts`.
+Thread rule: under the index's lock, but for `places_in_parts` and `ids_in_part`.
 """
 
-import heapq
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,8 @@ from pinyon.engine.view import View
 from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Int64s, Lsn, RecordBatch
 from pinyon.segment.id_hash import id_hashes
+
+_LISTED_ROWS: Final = 256
 
 _LAST_LSN: Final[Lsn] = 2**64 - 2
 """Newer than any: only rows that never died are alive then."""
@@ -107,26 +109,11 @@ class Namespace:
 
     def locate(self, ids: Sequence[str]) -> list[Place]:
         """Where the live records of `ids` are, in that order; those that do not exist are left out."""
-        places = self.places_in_memory(ids)
-        if self.parts:
-            rest = [id_ for id_ in ids if id_ not in places]
-            places |= places_in_parts(self.parts, rest)
-        return [places[id_] for id_ in ids if id_ in places]
+        return locate(self.memtables, self.parts, ids)
 
-    def places_in_memory(self, ids: Sequence[str]) -> dict[str, Place]:
-        """Where those of `ids` are that memtables hold."""
-        places: dict[str, Place] = {}
-        for memtable in self.memtables:
-            for id_ in ids:
-                found = memtable.locate(id_)
-                if found is not None:
-                    places[id_] = found
-        return places
-
-    def ids_from(self, prefix: str, after: str | None) -> Iterator[str]:
-        """Live ids with `prefix`, in byte order, those after `after`."""
-        in_memory = [memtable.ids_from(prefix, after) for memtable in self.memtables]
-        return heapq.merge(*in_memory, *(_live_ids(part, prefix, after) for part in self.parts))
+    def ids_in_memory(self, prefix: str, after: str | None, limit: int) -> list[list[str]]:
+        """Of each memtable the first `limit` live ids with `prefix`, in byte order, those after `after`."""
+        return [list(islice(memtable.ids_from(prefix, after), limit)) for memtable in self.memtables]
 
     def view(self, lsn: Lsn) -> View:
         """What a read at `lsn`, the newest applied one, sees."""
@@ -156,6 +143,25 @@ class Namespace:
                     self.stored_count -= len(rows)
 
 
+def locate(memtables: Sequence[Memtable], parts: Sequence[Part], ids: Sequence[str]) -> list[Place]:
+    """Where the live records of `ids` are, in that order. Not under the lock only where nobody else writes."""
+    places = places_in_memory(memtables, ids)
+    if parts:
+        places |= places_in_parts(parts, [id_ for id_ in ids if id_ not in places])
+    return [places[id_] for id_ in ids if id_ in places]
+
+
+def places_in_memory(memtables: Sequence[Memtable], ids: Sequence[str]) -> dict[str, Place]:
+    """Where those of `ids` are that memtables hold."""
+    places: dict[str, Place] = {}
+    for memtable in memtables:
+        for id_ in ids:
+            found = memtable.locate(id_)
+            if found is not None:
+                places[id_] = found
+    return places
+
+
 def places_in_parts(parts: Sequence[Part], ids: Sequence[str], lsn: Lsn | None = None) -> dict[str, Place]:
     """Where those of `ids` are that parts hold, alive for a view at `lsn` or, without one, alive now."""
     places: dict[str, Place] = {}
@@ -176,8 +182,11 @@ def _alive_now(part: Part, rows: Int64s) -> Int64s:
     return rows if alive is None else rows[alive]
 
 
-def _live_ids(part: Part, prefix: str, after: str | None) -> Iterator[str]:
-    for id_, row in part.live.segment.ids_from(part.rows, prefix, after):
-        alive = part.live.alive_at(np.array([row]), _LAST_LSN)
-        if alive is None or alive[0]:
-            yield id_
+def ids_in_part(part: Part, prefix: str, after: str | None, lsn: Lsn) -> Iterator[str]:
+    """Ids of a part that are alive for a view at `lsn`, with `prefix`, in byte order, those after `after`."""
+    found = part.live.segment.ids_from(part.rows, prefix, after)
+    while some := list(islice(found, _LISTED_ROWS)):
+        alive = part.live.alive_at(np.array([row for _, row in some], np.int64), lsn)
+        for number, (id_, _) in enumerate(some):
+            if alive is None or alive[number]:
+                yield id_

@@ -4,12 +4,13 @@ An operation in the log has been checked, so applying it cannot fail. It is dete
 same order give the same records, whenever they are applied.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 import numpy as np
 
-from pinyon.engine.namespace import Namespace
+from pinyon.engine.namespace import Namespace, locate
 from pinyon.engine.operations import (
     CreateNamespace,
     DeleteNamespace,
@@ -44,7 +45,37 @@ class Namespaces:
         self.memory_bytes = 0
 
     def apply(self, operation: Operation, lsn: Lsn) -> None:
-        """Carry out one operation, under the index's lock."""
+        """Carry out one operation, while nobody else reads."""
+        for resolved in self.resolve(operation, nullcontext()):
+            self.carry_out(resolved, lsn)
+
+    def resolve(self, operation: Operation, lock: AbstractContextManager[object]) -> Sequence[Operation]:
+        """What an operation comes to, given what is stored: patches become upserts of whole records.
+
+        Called by the one who writes, without the index's `lock`: reading many records takes a while.
+        """
+        if not isinstance(operation, PatchRecords | SetMetadata):
+            return (operation,)
+        with lock:
+            namespace = self.by_name.get(operation.namespace)
+            if namespace is None:
+                return ()
+            memtables, parts = namespace.memtables, namespace.parts
+
+        def records(ids: Sequence[str]) -> list[Record]:
+            return [record_at(place) for place in locate(memtables, parts, ids)]
+
+        if isinstance(operation, PatchRecords):
+            batches = [_patched_batch(records(operation.changes.ids), operation.changes)]
+        else:
+            chunks = (
+                operation.ids[at : at + _RECORDS_PER_PART] for at in range(0, len(operation.ids), _RECORDS_PER_PART)
+            )
+            batches = [_with_metadata(records(ids), operation.metadata) for ids in chunks]
+        return [UpsertRecords(operation.namespace, batch) for batch in batches if batch is not None]
+
+    def carry_out(self, operation: Operation, lsn: Lsn) -> None:
+        """Carry out a resolved operation, under the index's lock."""
         before = self._memory_bytes(operation.namespace)
         self._carry_out(operation, lsn)
         self.memory_bytes += self._memory_bytes(operation.namespace) - before
@@ -96,10 +127,6 @@ class Namespaces:
         match operation:
             case UpsertRecords(name, records):
                 self.existing_or_new(name).upsert(records, lsn)
-            case PatchRecords(name, changes):
-                self._patch(name, changes, lsn)
-            case SetMetadata(name, ids, metadata):
-                self._set_metadata(name, ids, metadata, lsn)
             case DeleteRecords(name, ids):
                 if name in self.by_name:
                     self.by_name[name].delete(ids, lsn)
@@ -108,27 +135,8 @@ class Namespaces:
             case CreateNamespace(name, filterable_fields):
                 namespace = self.existing_or_new(name)
                 namespace.declared, namespace.filterable_fields = True, filterable_fields
-
-    def _patch(self, name: str, changes: RecordBatch, lsn: Lsn) -> None:
-        namespace = self.by_name.get(name)
-        if namespace is None:
-            return
-        row_of = {id_: row for row, id_ in enumerate(changes.ids)}
-        found = [record_at(place) for place in namespace.locate(changes.ids)]
-        if found:
-            patched = [_patched(record, changes, row_of[record.id]) for record in found]
-            namespace.upsert(batch_of_records(patched), lsn)
-
-    def _set_metadata(self, name: str, ids: list[str], metadata: bytes, lsn: Lsn) -> None:
-        namespace = self.by_name.get(name)
-        if namespace is None:
-            return
-        # In parts, so that a hundred thousand records are not held twice.
-        for start in range(0, len(ids), _RECORDS_PER_PART):
-            found = [record_at(place) for place in namespace.locate(ids[start : start + _RECORDS_PER_PART])]
-            changed = [replace(record, metadata=merge_metadata(record.metadata, metadata)) for record in found]
-            if changed:
-                namespace.upsert(batch_of_records(changed), lsn)
+            case PatchRecords() | SetMetadata():
+                raise AssertionError("it was resolved before")
 
     def _delete(self, name: str, keep_declared: bool, lsn: Lsn) -> None:
         namespace = self.by_name.pop(name, None)
@@ -138,6 +146,17 @@ class Namespaces:
         if namespace.declared and keep_declared:
             kept = Namespace(name, self._dimension, declared=True, filterable_fields=namespace.filterable_fields)
             self.by_name[name] = kept
+
+
+def _patched_batch(found: Sequence[Record], changes: RecordBatch) -> RecordBatch | None:
+    row_of = {id_: row for row, id_ in enumerate(changes.ids)}
+    patched = [_patched(record, changes, row_of[record.id]) for record in found]
+    return batch_of_records(patched) if patched else None
+
+
+def _with_metadata(found: Sequence[Record], metadata: bytes) -> RecordBatch | None:
+    changed = [replace(record, metadata=merge_metadata(record.metadata, metadata)) for record in found]
+    return batch_of_records(changed) if changed else None
 
 
 def _patched(record: Record, changes: RecordBatch, row: int) -> Record:

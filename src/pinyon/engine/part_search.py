@@ -54,6 +54,12 @@ class Hits:
 _GRAPH_SHARE: Final = 6
 """A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
 
+_ENOUGH_ALIVE: Final = 0.8
+"""The share of the rows that a structure is asked for that must be alive: more than elsewhere may have died there."""
+
+_UNTUNED_POOL: Final = 512
+"""Rows scored exactly while it is not known how many are needed."""
+
 _NO_ROWS: Final = np.zeros(0, np.int64)
 
 _MEASURED_TOP_K: Final = 10
@@ -164,14 +170,16 @@ def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
         rows = _from_graph(part, lsn, plan, allowed, structures.graph)
         if rows is not None and len(rows) >= wanted:
             return rows
-    effort = _effort(part, "quantised", plan) or Effort(pool=10 * plan.top_k)
-    pool = _with_dead(part, max(effort.pool, _POOL_SHARE * plan.top_k))
-    found = structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed)
+    effort = _effort(part, "quantised", plan) or Effort(pool=max(_UNTUNED_POOL, 20 * plan.top_k))
+    pool = max(effort.pool, _POOL_SHARE * plan.top_k)
+    if allowed is not None:
+        return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed).rows
+    found = structures.quantised.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
     rows = _alive(part, lsn, found.rows)
-    if len(rows) < wanted:
-        alive = part.live.alive(0, part.live.row_count, lsn)
-        rows = structures.quantised.candidates(plan.dense, pool, allowed=allowed, alive=alive).rows
-    return rows
+    if len(rows) >= max(wanted, _ENOUGH_ALIVE * min(pool, part.live.alive_count)):
+        return rows
+    alive = part.live.alive(0, part.live.row_count, lsn)
+    return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, alive=alive).rows
 
 
 def _is_reached(part: Part, plan: SearchPlan, allowed: Int64s | None) -> bool:
@@ -199,7 +207,8 @@ def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
     effort = _effort(part, "graph", plan) or Effort(pool=max(128, 2 * plan.top_k))
     pool = max(effort.pool, plan.top_k)
     if allowed is None:
-        return _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
+        rows = _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
+        return rows if len(rows) >= min(pool, part.live.alive_count) * _ENOUGH_ALIVE else None
     if _GRAPH_SHARE * len(allowed) < part.row_count:
         return None
     # As many allowed rows are near the query as elsewhere, or there is something that the filter and the query share.
@@ -225,7 +234,8 @@ def _sparse_candidates(
     assert plan.dense is not None
     may = part.live.alive_at(sparse.rows, lsn) if allowed is None else is_member(sparse.rows, allowed)
     rows, dots = (sparse.rows, sparse.goodness) if may is None else (sparse.rows[may], sparse.goodness[may])
-    pool = max(100, _POOL_SHARE * plan.top_k)
+    effort = _effort(part, "quantised", plan) or Effort(pool=_UNTUNED_POOL)
+    pool = max(100, _POOL_SHARE * plan.top_k, effort.pool)
     if len(rows) <= pool:
         return rows
     estimated = structures.quantised.candidates(plan.dense, len(rows), allowed=rows)

@@ -1,6 +1,6 @@
 """Rows on their way into a segment: chosen from blocks and older segments, in the order in which they are written."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,6 @@ from pinyon.engine.block import Block
 from pinyon.engine.part import LiveSegment
 from pinyon.model.batches import concatenate_bytes, concatenate_sparse, take_bytes_rows, take_sparse_rows
 from pinyon.model.record import BytesColumn, Float32s, Int64s, Lsn, SparseColumn
-from pinyon.segment.id_hash import id_hashes
 
 UInt16s = NDArray[np.uint16]
 Source = Block | LiveSegment
@@ -20,20 +19,22 @@ Source = Block | LiveSegment
 class RowGroup:
     """Rows of one namespace: `pinyon.segment.writer.RowGroup`.
 
-    Row i is row `rows[i]` of `sources[source_of[i]]`.
+    Row i is row `rows[i]` of `sources[source_of[i]]`. `check` is called for every piece that is read, and may raise to
+    stop the work.
     """
 
     namespace: str
     sources: Sequence[Source]
     source_of: UInt16s
     rows: Int64s
+    check: Callable[[], None] = lambda: None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def reordered(self, order: Int64s) -> "RowGroup":
         """The same rows, `order[i]` as row i."""
-        return RowGroup(self.namespace, self.sources, self.source_of[order], self.rows[order])
+        return RowGroup(self.namespace, self.sources, self.source_of[order], self.rows[order], self.check)
 
     def ids(self, start: int, stop: int) -> list[str]:
         """Ids of a range of rows."""
@@ -46,10 +47,6 @@ class RowGroup:
             )
         found: list[str] = ids.tolist()
         return found
-
-    def hashes(self, start: int, stop: int) -> NDArray[np.uint64]:
-        """Hashes of the ids of a range of rows."""
-        return id_hashes(self.ids(start, stop))
 
     def dense(self, start: int, stop: int) -> Float32s | None:
         """Dense vectors of a range of rows; None in an index without."""
@@ -101,16 +98,19 @@ class RowGroup:
 
     def _pieces_of(self, positions: Int64s) -> Iterator[tuple[Source, Int64s, Int64s]]:
         """By source: places among `positions`, and the rows of the source that come there."""
+        self.check()
         sources, rows = self.source_of[positions], self.rows[positions]
         for number in np.unique(sources).tolist():
             places = np.flatnonzero(sources == number)
             yield self.sources[number], places, rows[places]
 
 
-def group_of(namespace: str, sources: Sequence[Source], rows: Sequence[Int64s]) -> RowGroup:
+def group_of(
+    namespace: str, sources: Sequence[Source], rows: Sequence[Int64s], check: Callable[[], None] = lambda: None
+) -> RowGroup:
     """The group of the rows of each source, one source after another."""
     source_of = np.repeat(np.arange(len(sources), dtype=np.uint16), [len(each) for each in rows])
-    return RowGroup(namespace, sources, source_of, np.concatenate([np.zeros(0, np.int64), *rows]))
+    return RowGroup(namespace, sources, source_of, np.concatenate([np.zeros(0, np.int64), *rows]), check)
 
 
 def alive_rows(source: Source, start: int, stop: int, lsn: Lsn) -> Int64s:

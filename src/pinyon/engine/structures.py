@@ -17,6 +17,7 @@ from pinyon.engine.selections import Selections
 from pinyon.filter.select import select
 from pinyon.filter.stored_columns import StoredColumns
 from pinyon.model.index import IndexDefinition
+from pinyon.model.record import Float32s
 from pinyon.segment.segment import Segment
 
 
@@ -41,12 +42,16 @@ class Structures:
         return Space(self._definition.metric, dimension, float(self._segment.properties["norm_max"]))
 
     @cached_property
+    def mean(self) -> Float32s:
+        """About the mean of all rows, in the space, `(dimension,)`."""
+        mean: Float32s = self._segment.extra("partition_mean")
+        return mean
+
+    @cached_property
     def quantised(self) -> Quantised:
         """The rows in partitions, one bit a dimension."""
         column = self._segment.extra
-        model = Model(
-            self.space, column("partition_centroids"), column("partition_mean"), int(self._segment.properties["seed"])
-        )
+        model = Model(self.space, column("partition_centroids"), self.mean, int(self._segment.properties["seed"]))
         return Quantised(
             model, column("partition_starts"), column("codes"), column("code_factors"), column("code_constants")
         )

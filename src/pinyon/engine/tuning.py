@@ -5,10 +5,10 @@ added to it. The true neighbours are found by scoring all rows. Where callers' o
 instead.
 
 A row of which there are near duplicates is found far more easily than what callers ask for: its duplicates are next to
-it, and nothing else is. Such a row is moved away from them, in a random direction, as far as the nearest of its
-neighbours is that is none.
+it, and nothing else is. Such a row is moved away from them, in a random direction, as far as its 20th neighbour is.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,10 @@ from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
 
 _QUERIES: Final = 256
+_LARGE_ROWS: Final = 200_000
+_LARGE_STEP: Final = 4
+"""Of large segments only one sample query in so many is put to the quantised rows: each takes milliseconds."""
+
 _TOP_K: Final = 10
 _FAR_RANK: Final = 20
 _DUPLICATE_SHARE: Final = 0.5
@@ -47,13 +51,25 @@ class Tuner:
         rows: the rows that are the queries, ascending; -1 each where the queries came from outside.
     """
 
-    def __init__(self, live: LiveSegment, metric: Metric, queries: Float32s | None = None, seed: int = 1) -> None:
-        """Take `queries`, `(q, dimension)`, or else choose some, and find their neighbours by looking at all rows."""
+    def __init__(
+        self,
+        live: LiveSegment,
+        metric: Metric,
+        queries: Float32s | None = None,
+        *,
+        check: Callable[[], None] = lambda: None,
+        seed: int = 1,
+    ) -> None:
+        """Take `queries`, `(q, dimension)`, or else choose some, and find their neighbours by looking at all rows.
+
+        `check` is called every few milliseconds, and raises to stop the tuning.
+        """
         assert live.structures is not None
         assert live.segment.dense is not None
         self._structures: Structures = live.structures
         self._dense = live.segment.dense
         self._metric = metric
+        self._check = check
         rng = np.random.default_rng(seed)
         self.rows: Int64s = np.sort(rng.choice(live.row_count, _query_count(live.row_count), replace=False))
         if queries is not None:
@@ -66,20 +82,27 @@ class Tuner:
     def quantised(self, target_recall: float) -> EffortTable:
         """Efforts of the quantised rows."""
         structure = self._structures.quantised
+        step = 1 if structure.row_count < _LARGE_ROWS else _LARGE_STEP
 
         def search(number: int, effort: Effort) -> Int64s:
-            rows = structure.candidates(self._queries[number], effort.pool + 1, probes=effort.probes).rows
-            return self._best(number, rows)
+            self._check()
+            rows = structure.candidates(self._queries[number * step], effort.pool + 1, probes=effort.probes).rows
+            return self._best(number * step, rows)
 
         count = structure.partition_count
         return measure_quantised(
-            search, self._nearest, structure.row_count, count, max(target_recall + _MARGIN, _MEASURED_RECALL_MIN)
+            search,
+            self._nearest[::step],
+            structure.row_count,
+            count,
+            max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
         )
 
     def graph(self, target_recall: float, graph: Graph) -> EffortTable:
         """Efforts of a graph. One that does not have the sample queries yet tells the truth."""
 
         def search(number: int, effort: Effort) -> Int64s:
+            self._check()
             return self._best(number, graph.search(self._queries[number], effort.pool + 1))
 
         return measure_graph(
@@ -106,14 +129,18 @@ class Tuner:
             self._queries[number] = moved_away(self._queries[number], self._dense.rows(rows), self._metric, rng)
 
     def _true_neighbours(self, row_count: int, top_k: int) -> Int64s:
-        space = self._structures.space
+        space, mean = self._structures.space, self._structures.mean
         queries = np.stack([space.query(query) for query in self._queries])
+        if self._metric is Metric.EUCLIDEAN:
+            queries = queries - mean
         best_rows = np.zeros((len(self.rows), 0), np.int64)
         best = np.zeros((len(self.rows), 0), np.float32)
         step = max(_CHUNK_BYTES // (4 * space.dimension), 256)
         for start in range(0, row_count, step):
+            self._check()
             stop = min(start + step, row_count)
-            vectors = space.rows(self._dense.slice(start, stop))
+            # What all rows have in common tells them not apart, and would take the digits that do.
+            vectors = space.rows(self._dense.slice(start, stop)) - mean
             goodness = queries @ vectors.T
             if self._metric is Metric.EUCLIDEAN:
                 goodness = 2 * goodness - np.vecdot(vectors, vectors)
@@ -126,7 +153,7 @@ class Tuner:
 
 def _query_count(row_count: int) -> int:
     """So few that the others are as near to one another as all rows are."""
-    return min(_QUERIES, max(row_count // 16, 1))
+    return min(_QUERIES, max(row_count // 64, 16), max(row_count // 16, 1))
 
 
 def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.random.Generator) -> Float32s:
@@ -137,8 +164,7 @@ def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.rand
         squares = np.sort(np.vecdot(neighbours - row, neighbours - row))
         if squares[0] >= _DUPLICATE_SHARE * squares[-1]:
             return row
-        far = squares[np.searchsorted(squares, _DUPLICATE_SHARE * squares[-1])]
-        moved = row + step * np.sqrt(far / np.vdot(step, step))
+        moved = row + step * np.sqrt(squares[-1] / np.vdot(step, step))
         return moved
     length = np.sqrt(np.vdot(row, row))
     cosines = neighbours @ row / np.maximum(length * np.sqrt(np.vecdot(neighbours, neighbours)), 1e-30)
@@ -146,7 +172,7 @@ def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.rand
     if angles[0] >= _DUPLICATE_SHARE * angles[-1]:
         return row
     step -= row * (np.vdot(step, row) / np.vdot(row, row))
-    far = np.clip(1 - angles[np.searchsorted(angles, _DUPLICATE_SHARE * angles[-1])], 0, 1)
+    far = np.clip(1 - angles[-1], 0, 1)
     moved = far * row + step * (length * np.sqrt((1 - far * far) / np.maximum(np.vdot(step, step), 1e-30)))
     return moved
 

@@ -18,7 +18,7 @@ from pinyon.engine.compaction import CompactionOptions
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance import MaintenanceOptions
-from pinyon.engine.operations import DeleteRecords, UpsertRecords
+from pinyon.engine.operations import DeleteNamespace, DeleteRecords, UpsertRecords
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.errors import UnavailableError
@@ -34,6 +34,7 @@ OPTIONS = MaintenanceOptions(
     idle_flush_bytes=8_000,
     log_bytes_max=200_000,
     idle_ticks=3,
+    quiet_bytes=0,
     graph_rows_min=0,
     build=BuildOptions(dedicated_rows_min=10_000),
     compaction=CompactionOptions(fan_in=3),
@@ -244,7 +245,7 @@ def test_fewer_segments_are_merged_in_a_pause(kept: Kept) -> None:
     assert kept.segment_count == 1
 
 
-def test_work_that_failed_is_begun_again_by_the_next_tick_and_not_before(
+def test_work_that_failed_is_begun_again_after_a_while_and_not_before(
     kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(3):
@@ -256,10 +257,42 @@ def test_work_that_failed_is_begun_again_by_the_next_tick_and_not_before(
     assert not kept.work, "else it would fail all the time"
     assert "maintenance failed" in caplog.text
     assert kept.segment_count == 3
+    kept.tick(59)
+    assert not kept.work, "others have their turn"
     kept.tick()
     kept.work.popleft()()
     assert kept.segment_count == 1
     assert kept.index.read("n")[0].record_count == 15
+
+
+@pytest.mark.parametrize("everything", [True, False])
+def test_what_was_deleted_gives_its_space_back_in_a_pause(kept: Kept, everything: bool) -> None:
+    kept.write(100)
+    kept.index.maintenance.flush()
+    size = kept.index._state.store.size_bytes
+    if everything:
+        kept.index.write(DeleteNamespace("n"))
+    else:
+        kept.index.write(DeleteRecords("n", [f"{number}" for number in range(90)]))
+    for _ in range(10):
+        kept.tick()
+        for waiting in (kept.flushes, kept.work):
+            while waiting:
+                waiting.popleft()()
+    assert kept.index._state.store.size_bytes < (1 if everything else 0.6 * size)
+    assert kept.index.read("n")[0].record_count == (0 if everything else 10)
+
+
+def test_a_few_writes_do_not_keep_a_pause_from_being_used() -> None:
+    kept = Kept(replace(OPTIONS, quiet_bytes=10_000))
+    kept.write(3, 2000)
+    kept.index.maintenance.flush()
+    kept.write(3, 2000)
+    kept.index.maintenance.flush()
+    for _ in range(5):
+        kept.write()
+        kept.tick()
+    assert kept.work, "two segments are to be merged"
 
 
 def test_deaths_that_no_flush_has_made_durable_begin_no_merge(kept: Kept) -> None:

@@ -149,3 +149,15 @@ def test_many_rows_that_are_the_same_are_tuned_as_what_they_are_worth() -> None:
     index = searched_index(np.repeat(clustered(10, 24), 300, axis=0))
     table = segment_of(index).efforts["quantised"]
     assert table.effort_for(0.97) is not None
+
+
+def test_rows_far_from_the_origin_are_not_taken_for_near_ones() -> None:
+    rows = np.random.default_rng(6).standard_normal((5000, 24), dtype=np.float32) + 300
+    index = searched_index(rows)
+    view, _ = index.read("n")
+    shares = []
+    for row in rows[::250]:
+        asked = plan(row + np.float32(0.01))
+        exact = {each for each in search_part(view.parts[0], view.lsn, replace(asked, target_recall=1.0)).rows[:10]}
+        shares.append(len(exact & set(search_part(view.parts[0], view.lsn, asked).rows.tolist())) / len(exact))
+    assert np.mean(shares) > 0.95
