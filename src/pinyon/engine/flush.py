@@ -6,7 +6,8 @@ The order, and what a stop after each step leaves (see also `pinyon.engine.segme
 2. segments are written of the rows that were alive at L: leftovers;
 3. a commit says that the state at L is that of the segments: the new state, and a log that begins too early;
 4. reads find the rows in segments;
-5. the files of the log that end at or before L are removed: as after 3, with fewer of them.
+5. the log goes on in a new file even if nothing was written since, and the files that end at or before L are removed:
+   as after 3, with fewer of them.
 
 A flush that failed is tried again with the same memtables. Meanwhile the others grow.
 """
@@ -63,6 +64,8 @@ def flush(state: IndexState, frozen: Frozen, options: BuildOptions) -> None:
     state.frozen_bytes = 0
     forget(state, dropped)
     try:
+        if state.log.last_lsn == frozen.lsn:  # Else the next write, which is there, began the file.
+            state.while_no_write(state.log.begin)
         state.log.trim(frozen.lsn + 1)
     except UnavailableError as error:
         log.warning("a file of the log that is not needed is left over: %s", error.message)

@@ -93,6 +93,7 @@ class Index:
             state, flush_later=flush_later, work_later=work_later, options=maintenance_options
         )
         self._writes = WriteQueue(log, self._apply)
+        state.while_no_write = self._writes.while_no_write
 
     @property
     def lsn(self) -> Lsn:

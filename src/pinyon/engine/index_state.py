@@ -24,6 +24,7 @@ class IndexState:
         lsn: the newest LSN that reads see, guarded by `lock`.
         frozen_bytes: what memtables take that are being flushed.
         is_closed: True once no more is to be begun.
+        while_no_write: calls a function while nothing is logged.
         lock: held for a moment at a time; never while a disk is waited for.
     """
 
@@ -34,6 +35,7 @@ class IndexState:
     lsn: Lsn = 0
     frozen_bytes: int = 0
     is_closed: bool = False
+    while_no_write: Callable[[Callable[[], None]], None] = lambda work: work()
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check_open(self) -> None:

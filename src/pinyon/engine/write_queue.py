@@ -82,6 +82,18 @@ class WriteQueue:
         """
         return self._submit(_Pending([], None, resolver))
 
+    def while_no_write(self, work: Callable[[], None]) -> None:
+        """Call `work` while nothing is logged, after all that was written before.
+
+        Raises:
+            UnavailableError: the index is closing.
+        """
+
+        def resolve() -> None:
+            work()
+
+        self._submit(_Pending([], None, resolve))
+
     def close(self) -> None:
         """Refuse writes from now on, and wait for those under way."""
         self._refuse("the index is closed")

@@ -155,6 +155,8 @@ class FileLog:
     def begin(self) -> None:
         """Create the first file, durably, so that a log without files is known to have lost them.
 
+        After `roll`, create the next one, while nobody appends.
+
         Raises:
             UnavailableError: the disk failed.
         """
