@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pinyon.ann.graph import Graph
-from pinyon.engine.findings import Finding, checked, note, problem
+from pinyon.engine.findings import Finding, Kind, checked, note, problem
 from pinyon.engine.structure_verification import verify_structures
 from pinyon.engine.structures import Structures
 from pinyon.model.index import IndexDefinition
@@ -29,6 +29,7 @@ from pinyon.storage.protocol import Storage
 
 _DEAD_ROWS: Final = "dead rows"
 _GRAPH: Final = "graph"
+_GRAPH_ADVICE: Final = "no record is lost: a server builds the graph anew"
 
 
 class _Checked(NamedTuple):
@@ -99,7 +100,8 @@ class _SegmentCheck:
         if entry.dead_lsn is not None:
             yield from checked(f"{self._folder}/{dead_rows_name(number, entry.dead_lsn)}", self._check_dead_rows)
         if entry.has_graph:
-            yield from checked(f"{self._folder}/{graph_name(number)}", self._check_graph)
+            for finding in checked(f"{self._folder}/{graph_name(number)}", self._check_graph):
+                yield finding if finding.kind is Kind.OK else finding._replace(text=f"{finding.text}; {_GRAPH_ADVICE}")
         if self._segment is not None and (entry.dead_lsn is None or self._dead is not None):
             whole.append(_Checked(self._segment, self._dead))
 
