@@ -154,7 +154,7 @@ def test_verify_prints_a_line_for_each_file_and_a_sum(data_dir, capsys):
     cli.main(["verify", "--data-dir", str(data_dir)])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "ok      catalog.json: 1 indexes"
-    assert lines[-2:] == ["ok      indexes/7f3c: all of index films", "5 ok, 1 note, 0 problem"]
+    assert lines[-2:] == ["ok      indexes/7f3c: all of index films", "5 ok, 0 note, 0 problem"]
     assert before == {path: path.read_bytes() for path in before}
     assert {path for path in data_dir.rglob("*") if path.is_file()} == {*before, data_dir / "LOCK"}
 
