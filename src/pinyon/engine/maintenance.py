@@ -72,6 +72,9 @@ MAINTENANCE_OPTIONS: Final = MaintenanceOptions()
 
 _COMPARE: Final = "compare recall"
 
+_OLD_TICKS: Final = 10
+"""After how long a segment is taken for one that will not be merged at once, and is worth being tuned."""
+
 _REST_TICKS: Final = 60
 """How long segments are left alone after something failed with them."""
 
@@ -119,6 +122,7 @@ class Maintenance:
         self._lsn_at_tick = -1
         self._memory_at_tick = 0
         self._resting: dict[int, int] = {}
+        self._ages: dict[int, int] = {}
         self._tuned_for: dict[tuple[int, str], float] = {}
         self._outdated: set[tuple[int, str]] = set()
         self.watch = RecallWatch()
@@ -171,6 +175,7 @@ class Maintenance:
         is_quiet = lsn == self._lsn_at_tick or 0 < self._memory_at_tick - memory <= self._options.quiet_bytes
         self._idle_ticks = self._idle_ticks + 1 if is_quiet else 0
         self._resting = {number: ticks - 1 for number, ticks in self._resting.items() if ticks > 1}
+        self._ages = {number: self._ages.get(number, 0) + 1 for number in self._state.store.segments}
         self._begin_due()
 
     def _begin_due(self) -> None:
@@ -301,12 +306,15 @@ class Maintenance:
             return _Task("compact", partial(compact, self._state, inputs, self._options.build), inputs)
         for live in segments:
             untuned = self._untuned(live)
-            if untuned and (is_idle or not live.efforts):
+            if untuned and (is_idle or (not live.efforts and self._is_old(live))):
                 return _Task("tune", partial(self._tune, live, untuned), [live])
         for live in sorted(segments, key=lambda live: -live.row_count):
             if is_idle and self._wants_graph(live):
                 return _Task("build graph", partial(self._build_graph, live), [live])
         return _Task(_COMPARE, self._compare_recall) if self.watch.has_waiting else None
+
+    def _is_old(self, live: LiveSegment) -> bool:
+        return self._ages.get(live.number, 0) >= _OLD_TICKS
 
     @property
     def _has_dense(self) -> bool:
