@@ -24,8 +24,11 @@ class Connection:
             OSError: there is no connection.
         """
         try:
-            self._connection.request(method, path, body, self._headers)
-            response = self._connection.getresponse()
+            try:
+                response = self._exchange(method, path, body)
+            except http.client.RemoteDisconnected:  # The server closed a connection that had been idle.
+                self._connection.close()
+                response = self._exchange(method, path, body)
             content = response.read()
         except (http.client.HTTPException, OSError) as error:
             self._connection.close()  # The next request opens it again.
@@ -33,6 +36,10 @@ class Connection:
         if not 200 <= response.status < 300:
             raise RuntimeError(f"{method} {path}: {response.status} {content[:500]!r}")
         return content
+
+    def _exchange(self, method: str, path: str, body: bytes | None) -> http.client.HTTPResponse:
+        self._connection.request(method, path, body, self._headers)
+        return self._connection.getresponse()
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The same in JSON."""
