@@ -46,7 +46,7 @@ docs: $(VENV)/.installed  ## Write the pages that are made from the code
 bench: $(VENV)/.installed  ## Measure this machine; results go to benchmarks/results
 	$(BIN)/python -m benchmarks
 
-bench-peers: $(VENV)/.installed  ## Measure Pinyon beside its peers, each in an environment of its own; takes hours
+bench-peers: $(VENV)/.installed  ## Measure Pinyon beside its peers, each in an environment of its own; takes long
 	$(BIN)/python -m benchmarks.peers
 
 lock: $(VENV)/.installed  ## Lock the newest versions that pyproject.toml allows

@@ -81,6 +81,11 @@ def slack(squared_norm_max: float, query: Float32s, metric: Metric) -> float:
     return 2 * roundings * (squared_norm_max + query_norm)
 
 
+def slack_of_sums(sums: Float32s, squared_norm_max: float, query: Float32s, metric: Metric) -> float:
+    """The same where something known exactly was added to each, and the sum rounded to float32 once more."""
+    return float(np.abs(sums).max()) * 2.0**-22 + slack(squared_norm_max, query, metric)
+
+
 def best_candidates(scores: Float32s, top_k: int, slack: float) -> Int64s:
     """Positions, ascending, whose score could be among the `top_k` best when each may be off by `slack`."""
     if top_k >= len(scores):

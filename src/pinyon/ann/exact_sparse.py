@@ -77,6 +77,15 @@ def rows_with_all(postings: PostingLists, terms: UInt32s) -> Int64s:
     return rows
 
 
+def dots_at(rows: Int64s, hit_rows: Int64s, dots: Float64s) -> Float64s:
+    """The dot product of each of `rows`: that of a hit, of which `hit_rows` ascend and have `dots`, and 0 else."""
+    found = np.zeros(len(rows))
+    if len(hit_rows):
+        is_hit = is_member(rows, hit_rows)
+        found[is_hit] = dots[np.searchsorted(hit_rows, rows[is_hit])]
+    return found
+
+
 def is_member(numbers: NDArray[np.integer], of: NDArray[np.integer]) -> Mask:
     """True where a number is among `of`, which ascend."""
     if not len(of):

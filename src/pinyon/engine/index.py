@@ -190,7 +190,10 @@ class Index:
         return lsn, list(islice(heapq.merge(*in_memory, *in_parts), limit))
 
     def record_counts(self) -> tuple[Lsn, dict[str, int]]:
-        """Records by namespace, of those that have records or were declared, and the LSN at which that is so."""
+        """Records by namespace, of those that have records or were declared, and an LSN.
+
+        All that was written up to the LSN is counted; of what is written meanwhile, some may be.
+        """
         with self._state.lock:
             lsn, namespaces = self._state.lsn, list(self._state.namespaces.by_name.values())
         counts = ((item.name, item.record_count, item.declared) for item in namespaces)

@@ -3,7 +3,8 @@
 Two threads work for all indexes (see `pinyon.app`): one flushes, so that memory is given back soon, the other does what
 may take minutes. Each index has at most one task in either. `tick` is called every second or so and begins what is due.
 
-A failure is logged, and what was due is still due at the next tick.
+A failure is logged. A flush is tried again at the next tick; segments with which something else failed rest for a
+while.
 """
 
 import logging

@@ -107,10 +107,6 @@ class Namespace:
         for part in self.parts:
             part.live.mark_dead(slice(part.rows.start, part.rows.stop), lsn)
 
-    def locate(self, ids: Sequence[str]) -> list[Place]:
-        """Where the live records of `ids` are, in that order; those that do not exist are left out."""
-        return locate(self.memtables, self.parts, ids)
-
     def ids_in_memory(self, prefix: str, after: str | None, limit: int) -> list[list[str]]:
         """Of each memtable the first `limit` live ids with `prefix`, in byte order, those after `after`."""
         return [list(islice(memtable.ids_from(prefix, after), limit)) for memtable in self.memtables]
@@ -144,7 +140,10 @@ class Namespace:
 
 
 def locate(memtables: Sequence[Memtable], parts: Sequence[Part], ids: Sequence[str]) -> list[Place]:
-    """Where the live records of `ids` are, in that order. Not under the lock only where nobody else writes."""
+    """Where the live records of `ids` are, in that order; those that do not exist are left out.
+
+    Not under the lock only where nobody else writes.
+    """
     places = places_in_memory(memtables, ids)
     if parts:
         places |= places_in_parts(parts, [id_ for id_ in ids if id_ not in places])

@@ -27,6 +27,7 @@ from pinyon.ann.postings import ScannedRows
 from pinyon.engine.part import Part
 from pinyon.engine.runs import RowPostings
 from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.sparse_search import rows_with_all_in
 from pinyon.engine.structures import Structures
 from pinyon.filter.ast import Filter
 from pinyon.filter.scanned_columns import ScannedColumns
@@ -43,14 +44,6 @@ _POOL_SHARE: Final = 4
 """Rows that are scored exactly for each result, at least, where estimates chose them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Rows of a segment, ascending, and their exact goodness, float64."""
-
-    rows: Int64s
-    goodness: Float64s
-
-
 _GRAPH_SHARE: Final = 6
 """A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
 
@@ -64,6 +57,14 @@ _NO_ROWS: Final = np.zeros(0, np.int64)
 
 _MEASURED_TOP_K: Final = 10
 """Results for which efforts are measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """Rows of a segment, ascending, and their exact goodness, float64."""
+
+    rows: Int64s
+    goodness: Float64s
 
 
 def search_part(part: Part, lsn: Lsn, plan: SearchPlan) -> Hits:
@@ -117,7 +118,7 @@ def _allowed_rows(part: Part, lsn: Lsn, plan: SearchPlan) -> Int64s | None:
     if plan.filter is not None:
         allowed = _passing(part, plan.filter)
     if plan.required_indices is not None and len(plan.required_indices):
-        required = _rows_with_all(part, plan.required_indices)
+        required = rows_with_all_in(postings_of_part(part), plan.required_indices)
         allowed = required if allowed is None else required[is_member(required, allowed)]
     return None if allowed is None else _alive(part, lsn, allowed)
 
@@ -128,12 +129,6 @@ def _passing(part: Part, condition: Filter) -> Int64s:
     start, stop = part.rows.start, part.rows.stop
     columns = ScannedColumns(part.live.segment.metadata_slice(start, stop))
     return select(condition, columns).rows() + start
-
-
-def _rows_with_all(part: Part, indices: UInt32s) -> Int64s:
-    terms = np.unique(indices)
-    found = [run.row_numbers[exact_sparse.rows_with_all(run.postings, terms)] for run in postings_of_part(part)]
-    return np.concatenate([_NO_ROWS, *found])
 
 
 def _alive(part: Part, lsn: Lsn, rows: Int64s) -> Int64s:
@@ -155,9 +150,14 @@ def _sparse_hits(part: Part, vector: SparseVector | None) -> Hits:
 
 
 def _best_sparse(part: Part, lsn: Lsn, plan: SearchPlan, sparse: Hits, allowed: Int64s | None) -> Hits:
-    may = part.live.alive_at(sparse.rows, lsn) if allowed is None else is_member(sparse.rows, allowed)
-    rows, dots = (sparse.rows, sparse.goodness) if may is None else (sparse.rows[may], sparse.goodness[may])
-    return _best(rows, dots, plan.top_k)
+    hits = _that_may(part, lsn, sparse, allowed)
+    return _best(hits.rows, hits.goodness, plan.top_k)
+
+
+def _that_may(part: Part, lsn: Lsn, hits: Hits, allowed: Int64s | None) -> Hits:
+    """Those of the hits that may be results."""
+    may = part.live.alive_at(hits.rows, lsn) if allowed is None else is_member(hits.rows, allowed)
+    return hits if may is None else Hits(hits.rows[may], hits.goodness[may])
 
 
 def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, structures: Structures) -> Int64s:
@@ -232,8 +232,8 @@ def _sparse_candidates(
 ) -> Int64s:
     """Of the rows that share an index with the query, those that may be best by the sum of both scores."""
     assert plan.dense is not None
-    may = part.live.alive_at(sparse.rows, lsn) if allowed is None else is_member(sparse.rows, allowed)
-    rows, dots = (sparse.rows, sparse.goodness) if may is None else (sparse.rows[may], sparse.goodness[may])
+    hits = _that_may(part, lsn, sparse, allowed)
+    rows, dots = hits.rows, hits.goodness
     effort = _effort(part, "quantised", plan) or Effort(pool=_UNTUNED_POOL)
     pool = max(100, _POOL_SHARE * plan.top_k, effort.pool)
     if len(rows) <= pool:
@@ -262,16 +262,13 @@ def _scores(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Float64
     assert dense is not None
     is_range = len(rows) > 0 and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
     vectors: Float32s = dense.slice(int(rows[0]), int(rows[-1]) + 1) if is_range else dense.rows(rows)
-    dots = np.zeros(len(rows))
-    if len(sparse.rows):
-        mine = is_member(rows, sparse.rows)
-        dots[mine] = sparse.goodness[np.searchsorted(sparse.rows, rows[mine])]
+    dots = exact_sparse.dots_at(rows, sparse.rows, sparse.goodness)
     if len(rows) <= _EXACT_ROWS_MAX:
         return exact.exact_goodness(vectors, plan.dense, plan.metric) + dots
     norms = part.live.segment.squared_norms.rows(rows)
     approximate = exact.goodness(vectors, norms, plan.dense, plan.metric)
     summed = exact.to_float32(approximate.astype(np.float64) + dots)
-    slack = float(np.abs(summed).max()) * 2.0**-22 + exact.slack(float(norms.max()), plan.dense, plan.metric)
+    slack = exact.slack_of_sums(summed, float(norms.max()), plan.dense, plan.metric)
     chosen = exact.best_candidates(summed, plan.top_k, slack)
     goodness = np.full(len(rows), -np.inf)
     goodness[chosen] = exact.exact_goodness(vectors[chosen], plan.dense, plan.metric) + dots[chosen]

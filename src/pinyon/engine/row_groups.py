@@ -1,5 +1,6 @@
 """Rows on their way into a segment: chosen from blocks and older segments, in the order in which they are written."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,12 @@ class RowGroup:
             taken[places] = piece
         return taken
 
+    def norm_max(self) -> float:
+        """Length of the longest dense vector, from the lengths that every source keeps. There is a row."""
+        rows = (self.rows[self.source_of == number] for number in range(len(self.sources)))
+        found = (_squared_norms(source, of) for source, of in zip(self.sources, rows, strict=True) if len(of))
+        return math.sqrt(max(float(norms.max()) for norms in found))
+
     def sparse(self, start: int, stop: int) -> SparseColumn:
         """Sparse vectors of a range of rows."""
         pieces = list(self._pieces(start, stop))
@@ -126,6 +133,10 @@ def _dense(source: Source, rows: Int64s) -> Float32s | None:
         return None if source.dense is None else source.dense.data[rows]
     column = source.segment.dense
     return None if column is None else column.rows(rows)
+
+
+def _squared_norms(source: Source, rows: Int64s) -> NDArray[np.float64]:
+    return source.squared_norms.data[rows] if isinstance(source, Block) else source.segment.squared_norms.rows(rows)
 
 
 def _sparse(source: Source, rows: Int64s) -> SparseColumn:

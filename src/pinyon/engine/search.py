@@ -13,7 +13,7 @@ import numpy as np
 
 from pinyon.ann import exact
 from pinyon.ann.exact import Float64s
-from pinyon.ann.exact_sparse import is_member
+from pinyon.ann.exact_sparse import dots_at, is_member
 from pinyon.engine import part_search
 from pinyon.engine.block import Block
 from pinyon.engine.part_search import search_part
@@ -125,7 +125,7 @@ def _dense_candidates(view: MemtableView, hits: _SparseHits, plan: SearchPlan) -
         candidates += [(each.part.block, row) for row in rows.tolist()]
         row_numbers.append(rows + each.part.first_row)
         exact_goodness.append(_exact_goodness(each.part.block, rows, plan))
-    return candidates, np.concatenate(exact_goodness) + _dots_of(np.concatenate(row_numbers), hits)
+    return candidates, np.concatenate(exact_goodness) + dots_at(np.concatenate(row_numbers), hits.rows, hits.dots)
 
 
 def _score_block(view: MemtableView, part: BlockView, hits: _SparseHits, plan: SearchPlan) -> _Scored:
@@ -152,16 +152,6 @@ def _add_dots(
             dots.append(hits.dots[mine][is_scored])
     at = np.concatenate(places)
     goodness[at] = exact.to_float32(np.concatenate(dots) + goodness[at].astype(np.float64))
-
-
-def _dots_of(rows: Int64s, hits: _SparseHits) -> Float64s:
-    """The dot product of each of some rows of the memtable, 0 for those that share no index with the query."""
-    dots = np.zeros(len(rows))
-    if not len(hits.rows):
-        return dots
-    is_hit = is_member(rows, hits.rows)
-    dots[is_hit] = hits.dots[np.searchsorted(hits.rows, rows[is_hit])]
-    return dots
 
 
 def _dense_goodness(block: Block, row_count: int, rows: Int64s, plan: SearchPlan) -> Float32s:
@@ -206,10 +196,11 @@ def matching_rows(view: View, condition: Filter) -> list[Place]:
 def frequencies(view: View, indices: UInt32s) -> list[int]:
     """How many rows that the view sees have each of `indices` in their sparse vector."""
     terms, where = np.unique(indices, return_inverse=True)
-    counts = sum(
-        (part_search.frequencies(part, view.lsn, terms) for part in view.parts), np.zeros(len(terms), np.int64)
-    )
-    counts += sum((frequencies_of(memtable, terms) for memtable in view.memtables), np.zeros_like(counts))
+    counts = np.zeros(len(terms), np.int64)
+    for memtable in view.memtables:
+        counts += frequencies_of(memtable, terms)
+    for part in view.parts:
+        counts += part_search.frequencies(part, view.lsn, terms)
     found: list[int] = counts[where].tolist()
     return found
 
@@ -218,7 +209,7 @@ def _slack(scored: list[_Scored], goodness: Float32s, plan: SearchPlan) -> float
     """How far an approximate goodness may be from the exact one, over all blocks."""
     assert plan.dense is not None
     squared_norm_max = max(float(each.part.block.squared_norms.data[each.rows].max()) for each in scored)
-    return float(np.abs(goodness).max()) * 2.0**-22 + exact.slack(squared_norm_max, plan.dense, plan.metric)
+    return exact.slack_of_sums(goodness, squared_norm_max, plan.dense, plan.metric)
 
 
 def _exact_goodness(block: Block, rows: Int64s, plan: SearchPlan) -> Float64s:

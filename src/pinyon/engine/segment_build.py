@@ -6,7 +6,6 @@ quantised, postings of sparse values, columns for filters. What a dedicated segm
 segment is written down in `docs/format/v1.md`, "Dedicated segments".
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
@@ -21,7 +20,7 @@ from pinyon.ann.space import Space
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.row_groups import RowGroup
 from pinyon.filter import field_index
-from pinyon.model.batches import concatenate_sparse, squared_norms
+from pinyon.model.batches import concatenate_sparse
 from pinyon.model.index import IndexDefinition
 from pinyon.model.record import BytesColumn, Float32s, Int64s, SparseColumn
 from pinyon.segment.segment import Segment
@@ -105,7 +104,7 @@ def _structures(
     properties: dict[str, Any] = {"dedicated": True}
     if definition.dimension is None:
         return [group], _filters_and_postings(group, definition), properties
-    space = Space(definition.metric, definition.dimension, _norm_max(group))
+    space = Space(definition.metric, definition.dimension, group.norm_max())
     model = quantised.train(space, _sample(group, definition.dimension, options), len(group), options.seed)
     partitions = np.concatenate([model.assign(chunk) for chunk in dense_chunks(group)])
     order, starts = quantised.group(partitions, model.partition_count)
@@ -194,10 +193,6 @@ def dense_chunks(group: RowGroup) -> Iterator[Float32s]:
 def _metadata_chunks(group: RowGroup) -> Iterator[BytesColumn]:
     for start, stop in _ranges(len(group), _CHUNK_ROWS_MAX):
         yield group.metadata(start, stop)
-
-
-def _norm_max(group: RowGroup) -> float:
-    return math.sqrt(max(float(squared_norms(chunk).max()) for chunk in dense_chunks(group)))
 
 
 def _dense(group: RowGroup, positions: Int64s) -> Float32s:

@@ -18,7 +18,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from pinyon.engine.part import LiveSegment
-from pinyon.errors import DataLossError, NotFoundError, UnavailableError
+from pinyon.errors import DataLossError, UnavailableError
 from pinyon.model.index import IndexDefinition
 from pinyon.model.record import Lsn, Mask
 from pinyon.segment.dead_rows import read_dead_rows, write_dead_rows
@@ -137,10 +137,7 @@ class SegmentStore:
 
     def _open(self, entry: SegmentEntry) -> LiveSegment:
         path = self.path(entry.number)
-        try:
-            segment = Segment.open(self._storage, path)
-        except NotFoundError as error:
-            raise DataLossError(f"{path} is missing; restore the data directory from a backup") from error
+        segment = Segment.open(self._storage, path)
         if segment.row_count != entry.row_count:
             raise DataLossError(f"{path} has {segment.row_count} rows where the manifest says {entry.row_count}")
         dead = None

@@ -3,7 +3,7 @@
 Rows are rows of the memtable, ascending.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -36,8 +36,13 @@ def sparse_dots(view: MemtableView, vector: SparseVector, top_k: int | None = No
 
 def rows_with_all(view: MemtableView, indices: UInt32s) -> Int64s:
     """The rows whose sparse vector has every one of `indices`, at least one; dead ones too."""
+    return rows_with_all_in(_parts(view), indices)
+
+
+def rows_with_all_in(parts: Iterable[RowPostings], indices: UInt32s) -> Int64s:
+    """The same of the rows of some parts, one part after another."""
     terms = np.unique(indices)
-    found = [part.row_numbers[exact_sparse.rows_with_all(part.postings, terms)] for part in _parts(view)]
+    found = [part.row_numbers[exact_sparse.rows_with_all(part.postings, terms)] for part in parts]
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 

@@ -31,8 +31,8 @@ from pinyon.filter.distinct_slices import distinct_slices
 from pinyon.filter.evaluate import Float64s
 from pinyon.filter.term import boolean_prefix, digest, exists_prefix, string_prefix
 from pinyon.model.record import BytesColumn, Int64s, Mask
-from pinyon.protobuf.columns import Bytes, Positions, Words, items_at, scan_lists, scan_structs
-from pinyon.protobuf.struct import BOOL, LIST, NUMBER, STRING, list_members, metadata_fields
+from pinyon.protobuf.columns import Bytes, Positions, Words, items_at, members_of_lists, scan_structs
+from pinyon.protobuf.struct import BOOL, LIST, NUMBER, STRING, metadata_fields
 
 FIELDS_MAX: Final = 256
 """Fields that are indexed when no schema names them, the most frequent ones. Records may have any number of others."""
@@ -174,7 +174,7 @@ class _Values:
         self._add_terms(digests, both >> 1, term, entries.row)
 
     def _add_strings(self, buffer: Bytes, strings: _Entries, lists: _Entries) -> None:
-        list_index, member_start, member_end = _members(buffer, lists.start, lists.end)
+        list_index, member_start, member_end = members_of_lists(buffer, lists.start, lists.end)
         field = np.concatenate((strings.field, lists.field[list_index]))
         row = np.concatenate((strings.row, lists.row[list_index]))
         start = np.concatenate((strings.start, member_start))
@@ -276,20 +276,3 @@ def _irregular_entries(buffer: Bytes, starts: Positions, ends: Positions, rows: 
     ]
     row, key_start, key_end, kind, start, end = np.array(found, np.int64).reshape(-1, 6).T
     return [row, key_start, key_end, kind.astype(np.uint8), start, end]
-
-
-def _members(buffer: Bytes, starts: Positions, ends: Positions) -> tuple[Positions, Positions, Positions]:
-    """The list, start and end of each string of the lists."""
-    members = scan_lists(buffer, starts, ends)
-    view = buffer.data
-    rest = [
-        (index, *bounds)
-        for index in members.irregular.tolist()
-        for bounds in list_members(view, int(starts[index]), int(ends[index]))
-    ]
-    index, start, end = np.array(rest, np.int64).reshape(-1, 3).T
-    return (
-        np.concatenate((members.list_index, index)),
-        np.concatenate((members.start, start)),
-        np.concatenate((members.end, end)),
-    )

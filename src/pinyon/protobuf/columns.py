@@ -273,7 +273,7 @@ def field_values(buffer: Bytes, starts: Positions, ends: Positions, field: str) 
 
 def _by_kind(buffer: Bytes, row: Positions, kind: Bytes, start: Positions, end: Positions) -> FieldValues:
     number, string, boolean, a_list = (np.flatnonzero(kind == each) for each in (NUMBER, STRING, BOOL, LIST))
-    list_index, member_start, member_end = _list_members(buffer, start[a_list], end[a_list])
+    list_index, member_start, member_end = members_of_lists(buffer, start[a_list], end[a_list])
     return FieldValues(
         rows=np.sort(row),
         number_rows=row[number],
@@ -399,8 +399,8 @@ def _scalar_field(buffer: Bytes, starts: Positions, ends: Positions, rows: Posit
     return [row, kind.astype(np.uint8), start, end]
 
 
-def _list_members(buffer: Bytes, starts: Positions, ends: Positions) -> tuple[Positions, Positions, Positions]:
-    """The list, start and end of each string of canonical lists."""
+def members_of_lists(buffer: Bytes, starts: Positions, ends: Positions) -> tuple[Positions, Positions, Positions]:
+    """The list, start and end of each string of lists, irregular ones too; lists are counted as they were given."""
     members = scan_lists(buffer, starts, ends)
     view = buffer.data
     rest = [

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinyon.model.batches import offsets_of, take_sparse_rows
-from pinyon.model.record import BytesColumn, Float32s, Int64s, Record, SparseColumn, SparseVector
+from pinyon.model.record import BytesColumn, Int64s, Record, SparseColumn, SparseVector
 from pinyon.segment.column_file import CheckedColumn, ColumnFile
 from pinyon.segment.id_hash import UInt64s
 from pinyon.segment.layout import SEGMENT_KIND, NamespaceRows, check_columns
@@ -124,11 +124,6 @@ class Segment:
                 if not name.startswith(prefix):
                     return
                 yield name, row
-
-    def dense_slice(self, start: int, stop: int) -> Float32s:
-        """Dense vectors of the rows from `start` to `stop`, `(stop - start, dimension)`: a view."""
-        assert self.dense is not None
-        return self.dense.slice(start, stop)
 
     def sparse_rows(self, start: int, stop: int) -> SparseColumn:
         """Sparse vectors of the rows from `start` to `stop`: views."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pinyon.engine.namespace import locate
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.operations import CreateNamespace, DeleteNamespace, DeleteRecords, PatchRecords, UpsertRecords
 from pinyon.engine.places import record_at
@@ -12,7 +13,8 @@ WHOLE = PlainRecord((1, 2), {3: 4.0}, {"genre": "drama", "year": 2020.0})
 
 
 def found(namespaces: Namespaces, name: str, id_: str) -> PlainRecord:
-    (place,) = namespaces.by_name[name].locate([id_])
+    namespace = namespaces.by_name[name]
+    (place,) = locate(namespace.memtables, namespace.parts, [id_])
     return plain_record(record_at(place))
 
 

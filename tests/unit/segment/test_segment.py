@@ -238,7 +238,8 @@ def _assert_holds(segment: Segment, expected: list[Record]) -> None:
         np.testing.assert_array_equal(found.dense, record.dense)
     if segment.dimension is not None and count:
         dense = np.stack([record.dense for record in expected if record.dense is not None])
-        np.testing.assert_array_equal(segment.dense_slice(0, count), dense)
+        assert segment.dense is not None
+        np.testing.assert_array_equal(segment.dense.slice(0, count), dense)
         norms = (dense.astype(np.float64) ** 2).sum(axis=1)
         np.testing.assert_allclose(segment.squared_norms.rows(rows), norms[::-1], rtol=1e-5)
     assert segment.sparse_count == sum(0 if each.sparse is None else len(each.sparse.indices) for each in expected)
