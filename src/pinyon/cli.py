@@ -4,6 +4,7 @@ Flags are made from `pinyon.settings`, the server from `pinyon.app`; what is on 
 """
 
 import argparse
+import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 import pinyon
 from pinyon import settings
-from pinyon.errors import PinyonError
+from pinyon.errors import InvalidArgumentError, PinyonError
 
 EXIT_FAILED: Final = 1
 EXIT_WRONG_USAGE: Final = 2  # As argparse has it.
@@ -25,7 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows the program's name; None takes the process's own.
     """
-    options = vars(_build_parser().parse_args(arguments))
+    given = _joined(sys.argv[1:] if arguments is None else arguments)
+    parsed, unknown = _build_parser().parse_known_args(given)
+    if unknown:
+        _exit_with(_unknown_argument(unknown[0], parsed.run is _serve), EXIT_WRONG_USAGE)
+    options = vars(parsed)
     run = options.pop("run")
     config_file = options.pop("config", None)
     try:
@@ -34,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _exit_with(error, EXIT_WRONG_USAGE)
     try:
         run(loaded, options)
+    except InvalidArgumentError as error:
+        _exit_with(error, EXIT_WRONG_USAGE)  # A setting whose value is read where it is used.
     except PinyonError as error:
         _exit_with(error, EXIT_FAILED)
 
@@ -91,8 +98,36 @@ def _exit_with(error: PinyonError, status: int) -> NoReturn:
     raise SystemExit(status) from error
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells what is wrong in one line: the usage of `serve` is longer than a screen."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with `message` and the status of wrong usage."""
+        self.exit(EXIT_WRONG_USAGE, f"{self.prog}: error: {message}\n")
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """Arguments with a value such as -1G joined to its flag: alone, argparse takes it for a flag."""
+    flags = {option.flag for option in settings.OPTIONS if not option.is_switch}
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in flags and argument.startswith("-") and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def _unknown_argument(argument: str, is_serve: bool) -> InvalidArgumentError:
+    text = f"there is no place for {argument!r}"
+    if is_serve and argument.startswith("-"):
+        (nearest,) = difflib.get_close_matches(argument, [option.flag for option in settings.OPTIONS], n=1, cutoff=0.0)
+        text = f"there is no option {argument}; the nearest is {nearest}"
+    return InvalidArgumentError(text)
+
+
 def _build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pinyon", description=pinyon.__doc__)
+    parser = _Parser(prog="pinyon", description=pinyon.__doc__)
     parser.add_argument("--version", action="version", version=f"pinyon {pinyon.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_serve(commands)
@@ -101,7 +136,7 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_serve(commands: "argparse._SubParsersAction[_Parser]") -> None:
     serve = commands.add_parser(
         "serve",
         help="run the server until SIGTERM or Ctrl-C",
@@ -115,7 +150,7 @@ def _add_serve(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         _add_flag(groups[option.section], option)
 
 
-def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_inspect(commands: "argparse._SubParsersAction[_Parser]") -> None:
     inspect = commands.add_parser(
         "inspect",
         help="tell what is on disk, per index and namespace",
@@ -134,7 +169,7 @@ def _add_inspect(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     inspect.add_argument("--json", action="store_true", help="print JSON, with sizes in bytes")
 
 
-def _add_verify(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_verify(commands: "argparse._SubParsersAction[_Parser]") -> None:
     verify = commands.add_parser(
         "verify",
         help="check every checksum and invariant on disk",
@@ -164,10 +199,9 @@ def _add_config(command: argparse.ArgumentParser) -> None:
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if count < 0:
-        raise ValueError
-    return count
+    if not text.isascii() or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 0, but is {text!r}")
+    return int(text)
 
 
 def _sections() -> list[str]:

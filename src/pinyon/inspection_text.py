@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from pinyon.ann.effort import EffortTable
-from pinyon.engine.inspection import IndexOnDisk, Inspection, LogOnDisk, NamespaceOnDisk, SegmentOnDisk
+from pinyon.engine.inspection_report import IndexOnDisk, Inspection, LogOnDisk, NamespaceOnDisk, SegmentOnDisk
 from pinyon.model.index import IndexDefinition
 
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB")
@@ -28,6 +28,23 @@ def lines_of(report: Inspection) -> Iterator[str]:
 def _index(index: IndexOnDisk) -> Iterator[str]:
     yield f"{index.definition.name} in {index.path}"
     yield _labelled("definition", _definition(index.definition))
+    if index.manifest_lsn is None:
+        yield from _unknown(index)
+    else:
+        yield from _known(index)
+    for problem in index.problems:
+        yield _labelled("problem", problem)
+
+
+def _unknown(index: IndexOnDisk) -> Iterator[str]:
+    """The lines of an index whose manifest cannot be read."""
+    yield _labelled("manifest", "cannot be read; without it, nobody can tell which files are needed or left over")
+    yield _labelled("log", f"{len(index.log.files)} files, {_size(index.log.size_bytes)}")
+    yield _labelled("segments", f"unknown; their folder holds {_size(index.segment_bytes)}")
+    yield _labelled("namespaces", "unknown")
+
+
+def _known(index: IndexOnDisk) -> Iterator[str]:
     yield _labelled("manifest", f"LSN {index.manifest_lsn}")
     yield _labelled("log", _log(index.log))
     yield _labelled("segments", f"{len(index.segments)}, {_size(index.segment_bytes)}")
@@ -38,8 +55,6 @@ def _index(index: IndexOnDisk) -> Iterator[str]:
         yield f"    and {index.namespace_count - len(index.namespaces):,} smaller ones"
     for file in index.leftovers:
         yield _labelled("left over", f"{file.path}, {_size(file.size_bytes)}")
-    for problem in index.problems:
-        yield _labelled("problem", problem)
 
 
 def _definition(definition: IndexDefinition) -> str:

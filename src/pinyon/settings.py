@@ -14,7 +14,6 @@ What must hold:
 import difflib
 import ipaddress
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +26,13 @@ from pinyon import limits
 from pinyon.errors import InvalidArgumentError
 from pinyon.log.file_log import FILE_BYTES_MAX
 from pinyon.model.recall import TARGET_RECALL, TARGET_RECALL_TAG
+from pinyon.setting_values import API_KEY_PATTERN, PORT_RANGE_PATTERN, SIZE_PATTERN, allowed_words, size_bytes
 
 CONFIG_VARIABLE: Final = "PINYON_CONFIG"
 _ENVIRONMENT_PREFIX: Final = "PINYON_"
 _MIB: Final = 1024 * 1024
-_PORT_RANGE_PATTERN: Final = r"^[0-9]{1,5}-[0-9]{1,5}$"
-_API_KEY_PATTERN: Final = r"^[!-~]+$"
-_SIZE_PATTERN: Final = r"^[0-9]{1,15}(\.[0-9]{1,3})?(B|[KMGT]i?B)?$"
+_TIMEOUT_S_MAX: Final = 86_400
+_THREADS_MAX: Final = 1024
 _MEMORY_LIMIT_MIN: Final = 128 * _MIB
 """Less than this is taken by the server itself, and by a few requests."""
 
@@ -49,14 +48,14 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "127.0.0.1"
     port: Annotated[int, Meta(ge=1, le=65535, description="Port of the control plane.")] = 5080
     index_ports: Annotated[
-        str, Meta(pattern=_PORT_RANGE_PATTERN, description="Ports of indexes, first-last; each index keeps its own.")
+        str, Meta(pattern=PORT_RANGE_PATTERN, description="Ports of indexes, first-last; each index keeps its own.")
     ] = "5081-6080"
     public_host: Annotated[
         str | None,
         Meta(description="Host name that clients are told; by default the address, or localhost for a loopback one."),
     ] = None
     api_keys: Annotated[
-        tuple[Annotated[str, Meta(pattern=_API_KEY_PATTERN)], ...],
+        tuple[Annotated[str, Meta(pattern=API_KEY_PATTERN)], ...],
         Meta(description="Keys that clients may use. Without any, every key is taken, on loopback only."),
     ] = ()
     tls: Annotated[
@@ -69,14 +68,17 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
         str | None, Meta(description="PEM file of the server's private key; needs the certificate file too.")
     ] = None
     memory_limit: Annotated[
-        Annotated[str, Meta(pattern=_SIZE_PATTERN)] | None,
+        Annotated[str, Meta(pattern=SIZE_PATTERN)] | None,
         Meta(
-            description="Memory beside mapped files that the server plans with, such as 512MB or 2GiB; by default half "
-            "of the machine's."
+            description="Memory beside mapped files that the server plans with, such as 512M or 2GiB: K, M, G and T "
+            "are powers of 1024, B or iB may follow; a number alone is bytes. By default half of the machine's."
         ),
     ] = None
     stop_timeout_s: Annotated[
-        float, Meta(ge=0, description="How long a stop waits for requests in flight before it cuts them off.")
+        float,
+        Meta(
+            ge=0, le=_TIMEOUT_S_MAX, description="How long a stop waits for requests in flight before it cuts them off."
+        ),
     ] = 30.0
 
     @property
@@ -88,7 +90,7 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def memory_limit_bytes(self) -> int | None:
         """The memory limit in bytes; None where none is given."""
-        return None if self.memory_limit is None else _size_bytes(self.memory_limit)
+        return None if self.memory_limit is None else size_bytes(self.memory_limit)
 
     @property
     def advertised_host(self) -> str:
@@ -155,13 +157,15 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     api_key: Annotated[
-        Annotated[str, Meta(pattern=_API_KEY_PATTERN)] | None,
+        Annotated[str, Meta(pattern=API_KEY_PATTERN)] | None,
         Meta(description="Key for the servers behind openai and cohere backends."),
     ] = None
     cache_dir: Annotated[
         str | None, Meta(description="Folder where fastembed keeps the weights that it fetches; its own by default.")
     ] = None
-    threads: Annotated[int, Meta(ge=0, description="Threads of one model; 0 for half of the processors.")] = 0
+    threads: Annotated[
+        int, Meta(ge=0, le=_THREADS_MAX, description="Threads of one model; 0 for half of the processors.")
+    ] = 0
     texts_waiting_max: Annotated[
         int, Meta(ge=1, description="Texts that may wait for one model; who has more is told to come again.")
     ] = 2048
@@ -169,6 +173,7 @@ class ModelSettings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(
             gt=0,
+            le=_TIMEOUT_S_MAX,
             description="How long a request may wait for a model, its loading included; less than the 30 s that newer "
             "clients wait.",
         ),
@@ -359,15 +364,15 @@ def _convert(option: Option, given: _Given) -> object:
     try:
         return msgspec.convert(value, option.type, strict=not isinstance(value, str))
     except msgspec.ValidationError as error:
-        shown = "" if option.is_secret else f", got {value!r}"
-        raise InvalidArgumentError(f"{given.source}: {error}{shown}") from error
+        shown = "" if option.is_secret else f", but is {value!r}"
+        raise InvalidArgumentError(f"{given.source}: must be {allowed_words(option.type)}{shown}") from error
 
 
 def _check(server: ServerSettings) -> None:
     """Check what one value alone cannot show."""
     ports = server.index_port_range
     if not ports or ports[0] < 1 or ports[-1] > 65535:
-        raise InvalidArgumentError(f"server.index_ports: {server.index_ports} is not a range of ports")
+        raise InvalidArgumentError(f"server.index_ports: {server.index_ports} is not a range of ports from 1 to 65535")
     if server.port in ports:
         raise InvalidArgumentError(f"server.index_ports: {server.index_ports} holds server.port {server.port}")
     _check_exposure(server)
@@ -414,14 +419,6 @@ def _check_tls(server: ServerSettings) -> None:
         raise InvalidArgumentError("server.tls_certificate_file and server.tls_key_file go together: give both")
     if any(files) and not server.tls:
         raise InvalidArgumentError("server.tls_certificate_file is given, but TLS is off: give --tls too")
-
-
-def _size_bytes(text: str) -> int:
-    """A size with its unit: KB, MB … are powers of 1000, KiB, MiB … of 1024, and nothing means bytes."""
-    match = re.fullmatch(r"([0-9.]+)([KMGT]?)(i?)B?", text)
-    assert match is not None, "the pattern of the setting was checked"
-    unit: int = (1024 if match[3] else 1000) ** " KMGT".index(match[2] or " ")
-    return round(float(match[1]) * unit)
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 import pinyon
 from pinyon import cli
 from pinyon.engine.operations import UpsertRecords
-from pinyon.errors import FailedPreconditionError
+from pinyon.errors import FailedPreconditionError, InvalidArgumentError
 from pinyon.settings import OPTIONS, Settings
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.lock import lock_directory
@@ -70,8 +70,32 @@ def test_a_configuration_file_is_read(app, tmp_path):
 def test_a_wrong_setting_is_one_line_and_status_2(app, capsys):
     status, out, error = ended(capsys, "serve", "--port", "0")
     assert (status, out) == (2, "")
-    assert error == "pinyon: error: --port: Expected `int` >= 1, got '0'\n"
+    assert error == "pinyon: error: --port: must be a whole number from 1 to 65535, but is '0'\n"
     assert app.given == []
+
+
+@pytest.mark.parametrize("value", ["-1G", "-1", "-inf", "-x"])
+def test_a_value_may_begin_with_a_minus(app, capsys, value):
+    status, _, error = ended(capsys, "serve", "--memory-limit", value)
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.endswith(f", but is {value!r}\n")
+
+
+def test_an_option_that_is_not_there_is_one_line_with_the_nearest_one(app, capsys):
+    assert ended(capsys, "serve", "--target-recall", "2") == (
+        2,
+        "",
+        "pinyon: error: there is no option --target-recall; the nearest is --search-target-recall\n",
+    )
+    assert ended(capsys, "inspect", "films", "shows")[2] == "pinyon: error: there is no place for 'shows'\n"
+
+
+def test_a_setting_that_is_read_late_is_wrong_usage_too(app, capsys):
+    def fail(settings):
+        raise InvalidArgumentError("models.backends: 'x' must have the form NAME=BACKEND")
+
+    app.run = fail
+    assert ended(capsys, "serve")[0] == 2
 
 
 def test_a_server_that_cannot_start_is_one_line_and_status_1(app, capsys):
@@ -86,8 +110,9 @@ def test_a_server_that_cannot_start_is_one_line_and_status_1(app, capsys):
     "arguments",
     [[], ["swim"], ["serve", "--prot", "1"], ["inspect", "--namespaces", "-1"], ["verify", "--json"]],
 )
-def test_wrong_usage_is_status_2(capsys, arguments):
-    assert ended(capsys, *arguments)[0] == 2
+def test_wrong_usage_is_status_2_and_one_line(capsys, arguments):
+    status, out, error = ended(capsys, *arguments)
+    assert (status, out, error.count("\n")) == (2, "", 1)
 
 
 def test_help_names_every_flag_with_its_meaning(capsys):
@@ -147,6 +172,18 @@ def test_inspect_of_what_cannot_be_read_ends_with_1(data_dir, capsys):
     status, out, _ = ended(capsys, "inspect", "--data-dir", str(data_dir))
     assert status == 1
     assert f"  problem     indexes/7f3c/segments/{segment.name}: it has only 0 bytes" in out
+
+
+def test_inspect_without_a_manifest_ends_with_1(data_dir, capsys):
+    (manifest,) = data_dir.glob("indexes/*/manifest.json")
+    manifest.write_bytes(b"{}")
+    status, out, _ = ended(capsys, "inspect", "--data-dir", str(data_dir))
+    assert status == 1
+    assert "  manifest    cannot be read; " in out
+    assert "\n  left over" not in out
+    status, out, _ = ended(capsys, "inspect", "--data-dir", str(data_dir), "--json")
+    (index,) = json.loads(out)["indexes"]
+    assert (status, index["manifest_lsn"], index["leftovers"]) == (1, None, [])
 
 
 def test_verify_prints_a_line_for_each_file_and_a_sum(data_dir, capsys):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pinyon.errors import InvalidArgumentError
+from pinyon.setting_values import allowed_words
 from pinyon.settings import OPTIONS, ServerSettings, Settings, load, reference_page
 
 
@@ -67,18 +68,62 @@ def test_one_setting_under_two_names_is_refused():
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"server.port": "http"}, "--port: Expected `int`, got `str`, got 'http'"),
-        ({"server.port": "65536"}, "--port: Expected `int` <= 65535, got '65536'"),
-        ({"telemetry.level": "loud"}, "--telemetry-level: Invalid enum value 'loud', got 'loud'"),
+        ({"server.port": "http"}, "--port: must be a whole number from 1 to 65535, but is 'http'"),
+        ({"server.port": "65536"}, "--port: must be a whole number from 1 to 65535, but is '65536'"),
+        ({"server.host": ""}, "--host: must be a text that is not empty, but is ''"),
+        ({"server.index_ports": "1-"}, "--index-ports: must be two ports, first-last, such as 5081-6080, but is '1-'"),
+        ({"server.tls": "maybe"}, "--tls: must be true or false, but is 'maybe'"),
+        ({"search.target_recall": "2"}, "--search-target-recall: must be a number above 0 and at most 1, but is '2'"),
+        ({"log.file_bytes_max": "1"}, "--log-file-bytes-max: must be a whole number of at least 4096, but is '1'"),
+        (
+            {"telemetry.level": "loud"},
+            "--telemetry-level: must be one of debug, error, info, warning, but is 'loud'",
+        ),
+        (
+            {"server.memory_limit": "lots"},
+            "--memory-limit: must be a size such as 512M, 2G or 2GiB, where K, M, G and T are powers of 1024, "
+            "or a number of bytes, but is 'lots'",
+        ),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_where_it_stands(flags, message):
     assert refusal(flags=flags) == message
 
 
+NUMBERS = [option for option in OPTIONS if isinstance(option.default, int | float) and not option.is_switch]
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1", "1e400", "", "٣"])
+@pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.key)
+def test_a_number_is_finite_and_not_negative(option, text):
+    message = refusal(flags={option.key: text})
+    assert message.startswith(f"{option.flag}: must be a ")
+    assert message.endswith(f", but is {text!r}")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1"])
+@pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.key)
+def test_a_number_in_the_file_is_finite_and_not_negative(tmp_path, option, text):
+    file = write(tmp_path / "pinyon.toml", f"[{option.section}]\n{option.name} = {text}")
+    assert refusal(config_file=file).startswith(f"{file}: {option.key}: must be a ")
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.key)
+def test_there_are_words_for_what_each_setting_may_be(option):
+    assert re.fullmatch(r"(an? |true or false|one of |two |ASCII )?[^`^]*", allowed_words(option.type))
+
+
 def test_a_value_of_another_type_in_the_file_is_refused(tmp_path):
     file = write(tmp_path / "pinyon.toml", '[server]\nport = "5080 "')
-    assert refusal(config_file=file).startswith(f"{file}: server.port: Expected `int`")
+    assert refusal(config_file=file) == (f"{file}: server.port: must be a whole number from 1 to 65535, but is '5080 '")
+    file = write(tmp_path / "types.toml", "[server]\ntls = 1")
+    assert refusal(config_file=file) == f"{file}: server.tls: must be true or false, but is 1"
+
+
+@pytest.mark.parametrize("key", ["server.memory_limit", "server.index_ports", "server.api_keys"])
+def test_a_value_does_not_end_with_a_line(key):
+    text = {"server.memory_limit": "2G\n", "server.index_ports": "1-2\n", "server.api_keys": ["key\n"]}[key]
+    assert ": must be " in refusal(flags={key: text})
 
 
 @pytest.mark.parametrize("text", ["[server", "port = ", "\xff"])
@@ -156,7 +201,18 @@ def test_the_largest_request_fits_into_what_may_be_in_flight():
 
 @pytest.mark.parametrize(
     ("text", "size_bytes"),
-    [("512MB", 512_000_000), ("2GiB", 2 * 2**30), ("1.5GiB", 3 * 2**29), ("200000000", 200_000_000), ("1TB", 10**12)],
+    [
+        ("2G", 2**31),
+        ("2GB", 2**31),
+        ("2GiB", 2**31),
+        ("2g", 2**31),
+        ("512M", 2**29),
+        ("262144K", 2**28),
+        ("1.5GiB", 3 * 2**29),
+        ("1T", 2**40),
+        ("200000000", 200_000_000),
+        ("200000000B", 200_000_000),
+    ],
 )
 def test_a_size_has_a_unit(text, size_bytes):
     assert load({"server.memory_limit": text}, environment={}).server.memory_limit_bytes == size_bytes
@@ -170,7 +226,7 @@ def test_a_memory_limit_that_nothing_fits_in_is_refused():
     assert refusal(flags={"server.memory_limit": "127MiB"}) == (
         "server.memory_limit: 127MiB is less than the 128MiB that the server needs"
     )
-    for text in ("5 MB", "5mb", "-5MB", "five", ".5GB"):
+    for text in ("5 GB", "-5GB", "five", ".5GB", "5.GB", "5P", "5iB", "nan", "1e9", ""):
         assert refusal(flags={"server.memory_limit": text}).startswith("--memory-limit: ")
 
 
