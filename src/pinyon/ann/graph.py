@@ -6,8 +6,9 @@ What must hold:
 - a built graph is bytes, and a view of them, mapped from a file for instance, is searched without reading them whole;
 - answers are approximate, and their order says nothing: the caller scores them again.
 
-Rows are compared by angle, where all have one length or are to be compared so (`Space.graph_rows`). For euclidean they
-are rotated, which makes their numbers about equally large, and rounded to 127ths of the largest that is to be expected.
+Rows are compared by dot product, as all have length 1 in the space of a graph (`Space.graph_rows`); those of euclidean
+by distance. They are rotated, which makes their numbers about equally large, and rounded to 127ths of the largest that
+is to be expected in a row of length 1. Rows that are far longer (`Space.long_rows`) are in every answer.
 
 usearch is imported when a graph is first built or opened, because that takes longer than opening an index.
 """
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.ann.rotation import Rotation
+from pinyon.ann.rotation import WORD_BITS, Rotation
 from pinyon.ann.space import Space
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 _CONNECTIVITY: Final = 16
 _EXPANSION_ADD: Final = 128
 _ROWS_ADDED: Final = 1000
-"""Rows added by one call, which takes a third of a second."""
+"""Rows added by one call, which takes a fifth of a second."""
 
 _SEED: Final = 1
 """Of the rotation; part of the format."""
@@ -96,6 +97,7 @@ class Graph:
         self._index = index
         self._buffer = buffer  # usearch reads it, and does not keep it from going away.
         self._codec = codec
+        self._long_rows = codec.space.long_rows
         self.row_count: Final = len(index)
 
     @classmethod
@@ -121,29 +123,33 @@ class Graph:
         return 0 if self._buffer is None else self._buffer.nbytes
 
     def search(self, query: Float32s, count: int) -> Int64s:
-        """About the `count` nearest rows of `query`, `(dimension,)` float32 as it came; `(m,)` int64 ascending.
+        """About the `count` nearest rows of `query`, `(dimension,)` float32 as it came, and all long ones.
+
+        `(m,)` int64 ascending.
 
         A search is as broad as its answer: `count` is the effort.
         """
         found = self._index.search(self._codec.query(query), min(count, self.row_count), threads=1)
         rows: Int64s = np.sort(found.keys.astype(np.int64))
-        return rows
+        return np.union1d(rows, self._long_rows) if len(self._long_rows) else rows
 
 
 class _Codec:
-    """How rows and queries are handed to usearch, which makes int8 of unit vectors by itself, but of no others."""
+    """How rows and queries are handed to usearch: as int8 that fill the range better than those it makes by itself."""
 
     def __init__(self, space: Space) -> None:
-        self._space = space
-        self._rotation = Rotation(space.dimension, _SEED) if space.metric is Metric.EUCLIDEAN else None
-        self.width: Final = space.graph_width if self._rotation is None else self._rotation.padded_width
+        self.space: Final = space
+        self._rotation: Final = Rotation(space.graph_width, _SEED, width_min=WORD_BITS)
+        self.width: Final = self._rotation.padded_width
+        self._scale: Final = np.float32(127 * np.sqrt(self.width) / _DEVIATIONS_MAX)
 
     def new_index(self) -> "Index":
         from usearch.index import Index
 
         return Index(
             ndim=self.width,
-            metric="cos" if self._rotation is None else "l2sq",
+            # Rounded, lengths are hardly known better than that they are 1, so "cos" would compute them for nothing.
+            metric="l2sq" if self.space.metric is Metric.EUCLIDEAN else "ip",
             dtype="i8",
             connectivity=_CONNECTIVITY,
             expansion_add=_EXPANSION_ADD,
@@ -152,16 +158,13 @@ class _Codec:
             enable_key_lookups=False,
         )
 
-    def rows(self, dense: Float32s) -> Float32s | NDArray[np.int8]:
-        return self._rounded(self._space.graph_rows(dense))
+    def rows(self, dense: Float32s) -> NDArray[np.int8]:
+        return self._rounded(self.space.graph_rows(dense))
 
-    def query(self, query: Float32s) -> Float32s | NDArray[np.int8]:
-        rounded: Float32s | NDArray[np.int8] = self._rounded(self._space.graph_query(query)[None])[0]
-        return rounded
+    def query(self, query: Float32s) -> NDArray[np.int8]:
+        only: NDArray[np.int8] = self._rounded(self.space.graph_query(query)[None])[0]
+        return only
 
-    def _rounded(self, rows: Float32s) -> Float32s | NDArray[np.int8]:
-        if self._rotation is None:
-            return rows
-        scale = np.float32(127 * np.sqrt(self.width) / _DEVIATIONS_MAX)
-        rounded: NDArray[np.int8] = np.rint(self._rotation(rows) * scale).clip(-127, 127).astype(np.int8)
+    def _rounded(self, rows: Float32s) -> NDArray[np.int8]:
+        rounded: NDArray[np.int8] = np.rint(self._rotation(rows) * self._scale).clip(-127, 127).astype(np.int8)
         return rounded

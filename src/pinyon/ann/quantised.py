@@ -11,6 +11,7 @@ import numpy as np
 
 from pinyon.ann import codes
 from pinyon.ann.codes import PreparedQuery, UInt16s, UInt64s
+from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.partitions import group
 from pinyon.ann.quantiser import BLOCK_ROWS, Encoder, Model, train, training_rows
 from pinyon.ann.rotation import Rotation
@@ -85,6 +86,7 @@ class Quantised:
         """Search these arrays; `words` may have any shape with the same bytes in the same order."""
         self._model = model
         self._rotation = Rotation(model.space.dimension, model.seed)
+        self._long_rows = model.space.long_rows
         self._rotated_mean = self._rotation(model.mean[None])[0]
         self._word_count = codes.word_count(self._rotation.padded_width)
         self._words = words.reshape(-1, self._word_count, BLOCK_ROWS)
@@ -125,7 +127,8 @@ class Quantised:
             alive: `(row_count,)`, True where a row may be returned; None for all.
 
         Returns:
-            `pool` candidates, or all rows that may be returned where they are fewer.
+            `pool` candidates, or all rows that may be returned where they are fewer; and of the long rows, those that
+            may be. Their estimates are off by more than the goodness of other rows.
         """
         if allowed is not None and alive is not None:
             allowed, alive = allowed[alive[allowed]], None
@@ -142,12 +145,24 @@ class Quantised:
                 positions = rows if partitions is None else ranges.positions(rows)
                 estimates = self._estimates(prepared, near, partitions, ranges)[positions]
             best = _best(estimates, pool)
-            return Candidates(rows[best], estimates[best])
+            found = Candidates(rows[best], estimates[best])
+            return self._with_long_rows(found, self._long_rows[is_member(self._long_rows, allowed)], prepared, near)
         estimates = self._estimates(prepared, near, partitions, ranges)
         if alive is not None:
             estimates[~ranges.cut(alive)] = -np.inf
         best = _best(estimates, pool)
-        return Candidates(best if partitions is None else ranges.rows(best), estimates[best])
+        found = Candidates(best if partitions is None else ranges.rows(best), estimates[best])
+        long_rows = self._long_rows if alive is None else self._long_rows[alive[self._long_rows]]
+        return self._with_long_rows(found, long_rows, prepared, near)
+
+    def _with_long_rows(self, found: Candidates, long_rows: Int64s, query: PreparedQuery, near: Float32s) -> Candidates:
+        missing = long_rows[~is_member(long_rows, found.rows)]
+        if not len(missing):
+            return found
+        rows = np.concatenate((found.rows, missing))
+        estimates = np.concatenate((found.estimates, self._estimates_of_rows(query, near, missing)))
+        order = np.argsort(rows)
+        return Candidates(rows[order], estimates[order])
 
     def _visited(
         self,
@@ -216,7 +231,11 @@ class Quantised:
         per_factor = np.sqrt(2 * 64 * self._word_count / np.pi) / self._model.multiplier
         starts, used = self._starts[:-1], self._sizes > 0
         radii = np.zeros(self.partition_count, np.float32)
-        radii[used] = np.add.reduceat(self._factors, starts[used]) / self._sizes[used] * per_factor
+        factors = self._factors
+        if len(self._long_rows):  # They are found anyway, and would make their partitions promise what is not there.
+            factors = factors.copy()
+            factors[self._long_rows] = 0
+        radii[used] = np.add.reduceat(factors, starts[used]) / self._sizes[used] * per_factor
         squares = np.vecdot(self._model.centroids, self._model.centroids) + radii * radii
         self._spread = _Spread(radii, squares)
         return self._spread

@@ -11,13 +11,13 @@ Building takes two passes over the rows, and memory for the codes only:
 
 What must hold of the arrays that are searched, n rows of d dimensions in p partitions:
 
-- `centroids` (p, d) and `mean` (d,) float32, in the space;
+- `centroids` (p, d) and `mean` (d,) float32, in the space; euclidean rows lie around its origin, and `mean` is zeros;
 - `starts` (p + 1,) int64: rows `starts[i]:starts[i + 1]` are those of partition i;
 - `words` (b, w, 1024) uint64, b = ⌈n / 1024⌉ and w = max(⌈d / 64⌉, 4): the codes of rows 1024 i to 1024 i + 1023,
   word by word, are `words[i]`; zeros follow the last row;
 - `factors` and `constants` (n,) float32: with c the centroid and q the query, the goodness of row x = c + r is about
-  `k <c, q> + factor * <signs of r, q - mean> + constant`. For euclidean k = 2 and the constant is `2 <r, mean> - |x|²`,
-  else k = 1 and it is `<r, mean>`; the factor is k times that of the code.
+  `k <c, q> + factor * <signs of r, q - mean> + constant`. For euclidean k = 2 and the constant is `-|x|²`, else k = 1
+  and it is `<r, mean>`; the factor is k times that of the code.
 
 They never change once they are written.
 """
@@ -37,6 +37,9 @@ from pinyon.model.record import Float32s, Int64s
 
 BLOCK_ROWS: Final = 1024
 """Rows whose codes lie together: so few that the last block wastes little, so many that a call for one is worth it."""
+
+_TRAINED_LENGTH_MAX: Final = 2
+"""Rows of a sample are shortened to this; most are no longer than 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +86,11 @@ def train(space: Space, sample: Float32s, row_count: int, seed: int) -> Model:
         seed: of all chance: the same rows and seed give the same model.
     """
     rows = space.rows(sample)
+    # One row that is far longer than the others would take a centroid and the mean with it.
+    rows /= np.maximum(np.sqrt(np.vecdot(rows, rows)) / _TRAINED_LENGTH_MAX, 1)[:, None]
     centroids = train_centroids(rows, partition_count(row_count), np.random.default_rng(seed))
-    return Model(space, centroids, rows.mean(axis=0, dtype=np.float64).astype(np.float32), seed)
+    mean = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return Model(space, centroids, np.zeros_like(mean) if space.metric is Metric.EUCLIDEAN else mean, seed)
 
 
 class Encoder:
@@ -132,9 +138,8 @@ class Encoder:
         residuals = rows - model.centroids[partitions]
         encoded = codes.encode(self._rotation(residuals))
         self.factors[part] = encoded.factors * np.float32(model.multiplier)
-        self.constants[part] = residuals @ model.mean * np.float32(model.multiplier)
-        if model.space.metric is Metric.EUCLIDEAN:
-            self.constants[part] -= np.vecdot(rows, rows)
+        is_euclidean = model.space.metric is Metric.EUCLIDEAN
+        self.constants[part] = -np.vecdot(rows, rows) if is_euclidean else residuals @ model.mean
         self._row_count = part.stop
         return encoded.words
 

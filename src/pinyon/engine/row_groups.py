@@ -1,6 +1,5 @@
 """Rows on their way into a segment: chosen from blocks and older segments, in the order in which they are written."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -66,11 +65,13 @@ class RowGroup:
             taken[places] = piece
         return taken
 
-    def norm_max(self) -> float:
-        """Length of the longest dense vector, from the lengths that every source keeps. There is a row."""
-        rows = (self.rows[self.source_of == number] for number in range(len(self.sources)))
-        found = (_squared_norms(source, of) for source, of in zip(self.sources, rows, strict=True) if len(of))
-        return math.sqrt(max(float(norms.max()) for norms in found))
+    def squared_norms(self) -> NDArray[np.float64]:
+        """Squared lengths of all dense vectors, which every source keeps."""
+        found = np.empty(len(self), np.float64)
+        for number, source in enumerate(self.sources):
+            mine = np.flatnonzero(self.source_of == number)
+            found[mine] = _squared_norms(source, self.rows[mine])
+        return found
 
     def sparse(self, start: int, stop: int) -> SparseColumn:
         """Sparse vectors of a range of rows."""

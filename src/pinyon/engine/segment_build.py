@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from pinyon.ann import quantised
 from pinyon.ann.postings import Postings, postings_of
-from pinyon.ann.space import Space
+from pinyon.ann.space import choose_space, long_rows
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.row_groups import RowGroup
 from pinyon.filter import field_index
 from pinyon.model.batches import concatenate_sparse
 from pinyon.model.index import IndexDefinition
+from pinyon.model.metric import Metric
 from pinyon.model.record import BytesColumn, Float32s, Int64s, SparseColumn
 from pinyon.segment.segment import Segment
 from pinyon.segment.writer import ExtraColumn, write_segment
@@ -104,12 +105,13 @@ def _structures(
     properties: dict[str, Any] = {"dedicated": True}
     if definition.dimension is None:
         return [group], _filters_and_postings(group, definition), properties
-    space = Space(definition.metric, definition.dimension, group.norm_max())
-    model = quantised.train(space, _sample(group, definition.dimension, options), len(group), options.seed)
+    sample = _sample(group, definition.dimension, options)
+    space = choose_space(definition.metric, sample, group.squared_norms())
+    model = quantised.train(space, sample, len(group), options.seed)
     partitions = np.concatenate([model.assign(chunk) for chunk in dense_chunks(group)])
     order, starts = quantised.group(partitions, model.partition_count)
     group = group.reordered(order)
-    properties |= {"norm_max": space.norm_max, "seed": options.seed}
+    properties |= {"scale": space.scale, "seed": options.seed}
 
     def columns() -> Iterator[ExtraColumn]:
         yield from _codes(group, model, starts)
@@ -138,6 +140,15 @@ def _codes(group: RowGroup, model: quantised.Model, starts: Int64s) -> Iterator[
     yield ExtraColumn("partition_starts", np.int64, None, [starts])
     yield ExtraColumn("partition_centroids", np.float32, model.centroids.shape[1], [model.centroids])
     yield ExtraColumn("partition_mean", np.float32, None, [model.mean])
+    yield ExtraColumn("origin", np.float32, None, [model.space.origin])
+    yield ExtraColumn("long_rows", np.int64, None, [_long_rows(group, model, encoder)])
+
+
+def _long_rows(group: RowGroup, model: quantised.Model, encoder: quantised.Encoder) -> Int64s:
+    if model.space.metric is Metric.COSINE:
+        return np.zeros(0, np.int64)
+    # The constant of a euclidean row is its squared length in the space, negated.
+    return long_rows(-encoder.constants if model.space.metric is Metric.EUCLIDEAN else group.squared_norms())
 
 
 def _filters_and_postings(group: RowGroup, definition: IndexDefinition) -> Iterator[ExtraColumn]:

@@ -18,8 +18,9 @@ from pinyon.engine.structures import Structures
 from pinyon.filter import field_index
 from pinyon.filter.stored_columns import SCANNED_ROWS
 from pinyon.model.index import IndexDefinition
+from pinyon.model.metric import Metric
 from pinyon.model.record import BytesColumn
-from pinyon.segment.column_file import data_loss
+from pinyon.segment.column_format import data_loss
 from pinyon.segment.segment import Segment
 
 _NORM_TOLERANCE: Final = 1e-3
@@ -48,10 +49,11 @@ def _verify_codes(segment: Segment, structures: Structures) -> None:
     starts, space = column("partition_starts"), structures.space
     if starts[0] != 0 or starts[-1] != rows or (np.diff(starts) < 0).any():
         raise data_loss(segment.path, "column partition_starts does not divide the rows")
-    width = column("partition_mean").shape[0]
     words = word_count(Rotation(space.dimension, int(segment.properties["seed"])).padded_width)
     shapes = {
-        "partition_centroids": (len(starts) - 1, width),
+        "origin": (space.dimension,),
+        "partition_mean": (space.dimension,),
+        "partition_centroids": (len(starts) - 1, space.dimension),
         "code_factors": (rows,),
         "code_constants": (rows,),
         "codes": (-(-rows // BLOCK_ROWS) * words * BLOCK_ROWS,),
@@ -59,8 +61,10 @@ def _verify_codes(segment: Segment, structures: Structures) -> None:
     for name, shape in shapes.items():
         if column(name).shape != shape:
             raise data_loss(segment.path, f"column {name} is {column(name).shape} where {shape} must be")
-    norms = segment.squared_norms.slice(0, rows)
-    if rows and math.sqrt(norms.max()) > space.norm_max * (1 + _NORM_TOLERANCE):
+    if not np.array_equal(space.long_rows, np.intersect1d(space.long_rows, np.arange(rows))):
+        raise data_loss(segment.path, "column long_rows does not name rows")
+    norms = np.delete(segment.squared_norms.slice(0, rows), space.long_rows)
+    if space.metric is Metric.DOTPRODUCT and math.sqrt(norms.max(initial=0)) > space.scale * (1 + _NORM_TOLERANCE):
         raise data_loss(segment.path, "a vector is longer than the longest that it was built for")
 
 

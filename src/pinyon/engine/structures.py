@@ -18,6 +18,7 @@ from pinyon.filter.select import select
 from pinyon.filter.stored_columns import StoredColumns
 from pinyon.model.index import IndexDefinition
 from pinyon.model.record import Float32s
+from pinyon.segment.column_format import data_loss
 from pinyon.segment.segment import Segment
 
 
@@ -29,7 +30,13 @@ class Structures:
     """
 
     def __init__(self, segment: Segment, definition: IndexDefinition) -> None:
-        """Read what `pinyon.engine.segment_build` wrote."""
+        """Read what `pinyon.engine.segment_build` wrote.
+
+        Raises:
+            DataLossError: it wrote something else.
+        """
+        if definition.dimension is not None and not segment.properties.keys() >= {"scale", "seed"}:
+            raise data_loss(segment.path, "it has no scale or no seed for searches of its rows")
         self._segment = segment
         self._definition = definition
         self.graph: Graph | None = None
@@ -39,11 +46,12 @@ class Structures:
         """Where rows and queries are compared."""
         dimension = self._definition.dimension
         assert dimension is not None
-        return Space(self._definition.metric, dimension, float(self._segment.properties["norm_max"]))
+        column, scale = self._segment.extra, float(self._segment.properties["scale"])
+        return Space(self._definition.metric, dimension, scale, column("origin"), column("long_rows"))
 
     @cached_property
     def mean(self) -> Float32s:
-        """About the mean of all rows, in the space, `(dimension,)`."""
+        """About the mean of all rows, in the space, `(dimension,)`; zeros for euclidean."""
         mean: Float32s = self._segment.extra("partition_mean")
         return mean
 

@@ -9,7 +9,7 @@ it, and nothing else is. Such a row is moved away from them, in a random directi
 """
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -23,10 +23,13 @@ from pinyon.engine.structures import Structures
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
 
+GRAPH_QUERIES: Final = 1024
+"""Sample queries for a graph, which answers each in a fraction of a millisecond: the recall is known to 0.002."""
+
 _QUERIES: Final = 256
 _LARGE_ROWS: Final = 200_000
-_LARGE_STEP: Final = 4
-"""Of large segments only one sample query in so many is put to the quantised rows: each takes milliseconds."""
+_LARGE_QUERIES: Final = 64
+"""Of large segments only so many sample queries are put to the quantised rows: each takes milliseconds."""
 
 _TOP_K: Final = 10
 _FAR_RANK: Final = 20
@@ -34,6 +37,7 @@ _DUPLICATE_SHARE: Final = 0.5
 """A row has near duplicates if the nearest is nearer than so much of the squared distance of the 20th."""
 
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
+_FIRST_ROWS: Final = 256
 _ROUNDING: Final = 1e-9
 """By how much of itself the goodness of a row may differ when it is computed among others."""
 
@@ -58,9 +62,10 @@ class Tuner:
         queries: Float32s | None = None,
         *,
         check: Callable[[], None] = lambda: None,
+        queries_max: int = _QUERIES,
         seed: int = 1,
     ) -> None:
-        """Take `queries`, `(q, dimension)`, or else choose some, and find their neighbours by looking at all rows.
+        """Take `queries`, `(q, dimension)`, or else up to `queries_max` rows, and find their neighbours among all rows.
 
         `check` is called every few milliseconds, and raises to stop the tuning.
         """
@@ -71,18 +76,20 @@ class Tuner:
         self._metric = metric
         self._check = check
         rng = np.random.default_rng(seed)
-        self.rows: Int64s = np.sort(rng.choice(live.row_count, _query_count(live.row_count), replace=False))
+        self._row_count: Final = live.row_count
+        count = min(queries_max, _query_count_max(live.row_count))
+        self.rows: Int64s = np.sort(rng.choice(live.row_count, count, replace=False))
         if queries is not None:
             self._queries, self.rows = queries, np.full(len(queries), -1)
+            self._nearest = self._true_neighbours(self._queries, _TOP_K, self.rows)
         else:
             self._queries = self._dense.rows(self.rows)
-            self._leave_duplicates(live.row_count, rng)
-        self._nearest = self._true_neighbours(live.row_count, _TOP_K)
+            self._nearest = self._neighbours_without_duplicates(rng)
 
     def quantised(self, target_recall: float) -> EffortTable:
         """Efforts of the quantised rows."""
         structure = self._structures.quantised
-        step = 1 if structure.row_count < _LARGE_ROWS else _LARGE_STEP
+        step = -(-len(self._queries) // (_QUERIES if structure.row_count < _LARGE_ROWS else _LARGE_QUERIES))
 
         def search(number: int, effort: Effort) -> Int64s:
             self._check()
@@ -123,37 +130,63 @@ class Tuner:
     def _goodness(self, number: int, rows: Int64s) -> Float64s:
         return exact.exact_goodness(self._dense.rows(rows), self._queries[number], self._metric)
 
-    def _leave_duplicates(self, row_count: int, rng: np.random.Generator) -> None:
-        neighbours = self._true_neighbours(row_count, _FAR_RANK)
+    def _neighbours_without_duplicates(self, rng: np.random.Generator) -> Int64s:
+        """The true neighbours, `(q, _TOP_K)`, of the sample queries, of which those with duplicates are moved away."""
+        # Long rows are among the best from anywhere, and tell nothing of what is near.
+        long_rows = self._structures.space.long_rows
+        neighbours = self._true_neighbours(self._queries, _FAR_RANK, np.union1d(self.rows, long_rows))
+        is_changed = np.full(len(self.rows), len(long_rows) > 0)
         for number, rows in enumerate(neighbours):
-            self._queries[number] = moved_away(self._queries[number], self._dense.rows(rows), self._metric, rng)
+            moved = moved_away(self._queries[number], self._dense.rows(rows), self._metric, rng)
+            is_changed[number] |= moved is not self._queries[number]
+            self._queries[number] = moved
+        nearest = neighbours[:, :_TOP_K]
+        nearest[is_changed] = self._true_neighbours(self._queries[is_changed], _TOP_K, self.rows)
+        return nearest
 
-    def _true_neighbours(self, row_count: int, top_k: int) -> Int64s:
+    def _true_neighbours(self, vectors: Float32s, top_k: int, without: Int64s) -> Int64s:
+        """The nearest rows of each vector, `(q, top_k)`, best first, except for some rows, which ascend."""
         space, mean = self._structures.space, self._structures.mean
-        queries = np.stack([space.query(query) for query in self._queries])
-        if self._metric is Metric.EUCLIDEAN:
-            queries = queries - mean
-        best_rows = np.zeros((len(self.rows), 0), np.int64)
-        best = np.zeros((len(self.rows), 0), np.float32)
-        step = max(_CHUNK_BYTES // (4 * space.dimension), 256)
-        for start in range(0, row_count, step):
+        queries = np.array([space.query(vector) for vector in vectors], np.float32).reshape(vectors.shape)
+        best = _Best(np.full((len(vectors), top_k), -np.inf, np.float32), np.zeros((len(vectors), top_k), np.int64))
+        start, step = 0, max(_CHUNK_BYTES // (4 * space.dimension), _FIRST_ROWS)
+        while start < self._row_count:
             self._check()
-            stop = min(start + step, row_count)
+            # Few rows first, so that of the others only those are looked at that are better than most.
+            stop = min(start + min(step, max(4 * start, _FIRST_ROWS)), self._row_count)
             # What all rows have in common tells them not apart, and would take the digits that do.
-            vectors = space.rows(self._dense.slice(start, stop)) - mean
-            goodness = queries @ vectors.T
+            rows = space.rows(self._dense.slice(start, stop)) - mean
+            goodness = queries @ rows.T
             if self._metric is Metric.EUCLIDEAN:
-                goodness = 2 * goodness - np.vecdot(vectors, vectors)
-            mine = self.rows[(self.rows >= start) & (self.rows < stop)]
-            goodness[:, mine - start] = -np.inf
-            rows = np.broadcast_to(np.arange(start, stop), goodness.shape)
-            best, best_rows = _keep(np.hstack((best, goodness)), np.hstack((best_rows, rows)), top_k)
-        return best_rows
+                goodness = 2 * goodness - np.vecdot(rows, rows)
+            goodness[:, without[(without >= start) & (without < stop)] - start] = -np.inf
+            best = best.merged(goodness, start)
+            start = stop
+        return best.rows
 
 
-def _query_count(row_count: int) -> int:
-    """So few that the others are as near to one another as all rows are."""
-    return min(_QUERIES, max(row_count // 64, 16), max(row_count // 16, 1))
+class _Best(NamedTuple):
+    """The best rows so far of some queries, `(q, top_k)`, best first."""
+
+    goodness: Float32s
+    rows: Int64s
+
+    def merged(self, goodness: Float32s, first_row: int) -> "_Best":
+        """With rows of which these, `(q, n)`, are the goodness, the first being number `first_row`."""
+        query_count, top_k = self.rows.shape
+        queries, places = np.nonzero(goodness > self.goodness[:, -1:])
+        owners = np.concatenate((np.repeat(np.arange(query_count), top_k), queries))
+        values = np.concatenate((self.goodness.ravel(), goodness[queries, places]))
+        rows = np.concatenate((self.rows.ravel(), places + first_row))
+        order = np.lexsort((-values, owners))
+        starts = np.searchsorted(owners[order], np.arange(query_count))
+        kept = order[starts[:, None] + np.arange(top_k)]
+        return _Best(values[kept], rows[kept])
+
+
+def _query_count_max(row_count: int) -> int:
+    """So few sample queries that the others are as near to one another as all rows are."""
+    return min(max(row_count // 64, 16), max(row_count // 16, 1))
 
 
 def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.random.Generator) -> Float32s:
@@ -175,8 +208,3 @@ def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.rand
     far = np.clip(1 - angles[-1], 0, 1)
     moved = far * row + step * (length * np.sqrt((1 - far * far) / np.maximum(np.vdot(step, step), 1e-30)))
     return moved
-
-
-def _keep(goodness: Float32s, rows: Int64s, top_k: int) -> tuple[Float32s, Int64s]:
-    kept = np.argpartition(-goodness, min(top_k, goodness.shape[1]) - 1, axis=1)[:, :top_k]
-    return np.take_along_axis(goodness, kept, 1), np.take_along_axis(rows, kept, 1)

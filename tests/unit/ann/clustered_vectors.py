@@ -1,12 +1,13 @@
 """Vectors as models make them: in clusters of different sizes, around an origin that is not their mean."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from pinyon.ann.exact import goodness
 from pinyon.ann.quantised import Encoder, Model, Quantised, group, train, training_rows
-from pinyon.ann.space import Space
+from pinyon.ann.space import Space, choose_space, long_rows
 from pinyon.model.batches import squared_norms
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
@@ -32,7 +33,11 @@ def clustered_vectors(metric: Metric, dimension: int, row_count: int, query_coun
 
 
 def space_of(metric: Metric, rows: Float32s) -> Space:
-    return Space(metric, rows.shape[1], float(np.linalg.norm(rows.astype(np.float64), axis=1).max()))
+    space = choose_space(metric, rows, squared_norms(rows))
+    if metric is Metric.COSINE:
+        return space
+    moved = space.rows(rows)
+    return replace(space, long_rows=long_rows(np.vecdot(moved, moved)))
 
 
 def nearest_rows(rows: Float32s, query: Float32s, metric: Metric, count: int = 10) -> Int64s:
@@ -55,6 +60,9 @@ def build(metric: Metric, rows: Float32s, chunk: int = 1000, seed: int = 7) -> B
     partitions = np.concatenate([model.assign(rows[start : start + chunk]) for start in range(0, len(rows), chunk)])
     order, starts = group(partitions, model.partition_count)
     ordered = rows[order]
+    # Rows have other numbers from here on.
+    space = replace(space, long_rows=np.flatnonzero(np.isin(order, space.long_rows)))
+    model = replace(model, space=space)
     encoder = Encoder(model, starts)
     words = [encoder.add(ordered[start : start + chunk]) for start in range(0, len(rows), chunk)]
     words.append(encoder.finish())

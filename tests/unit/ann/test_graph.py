@@ -81,6 +81,17 @@ def test_threads_get_the_same_answers() -> None:
         assert [found.tolist() for found in pool.map(lambda query: searched.search(query, 30), queries)] == alone
 
 
+@pytest.mark.parametrize("metric", [Metric.DOTPRODUCT, Metric.EUCLIDEAN])
+def test_a_row_that_is_far_longer_is_in_every_answer(metric: Metric) -> None:
+    vectors = clustered_vectors(metric, 32, 2000)
+    vectors.rows[50] *= 1000
+    searched = Graph.view(memoryview(build(metric, vectors.rows)), space_of(metric, vectors.rows), 2000)
+    for query in (*vectors.queries, *-vectors.queries, vectors.rows[50]):
+        found = searched.search(query, 10)
+        assert 50 in found
+        assert (np.diff(found) > 0).all()
+
+
 @pytest.mark.parametrize("metric", Metric)
 def test_zeros_are_rows_and_queries_like_others(metric: Metric) -> None:
     rows = clustered_vectors(metric, 8, 200).rows

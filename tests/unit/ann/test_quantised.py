@@ -129,6 +129,29 @@ def test_any_number_of_rows_can_be_searched(row_count: int) -> None:
     assert found.rows.tolist() == list(range(row_count))
 
 
+@pytest.mark.parametrize("metric", [Metric.DOTPRODUCT, Metric.EUCLIDEAN])
+def test_rows_that_are_far_longer_are_in_every_answer_and_hide_no_others(metric: Metric) -> None:
+    vectors = clustered_vectors(metric, 64, 8000)
+    vectors.rows[50:800:100] *= 100_000
+    built = build(metric, vectors.rows)
+    long_rows = built.model.space.long_rows
+    assert len(long_rows) >= 8
+    probes = round(PROBED * built.quantised.partition_count)
+    assert recall(built, vectors.queries, metric, probes=probes) >= 0.95
+    may = np.arange(len(built.rows)) % 3 != long_rows[0] % 3
+    allowed, wanted = np.flatnonzero(may), long_rows[may[long_rows]]
+    for query in (*vectors.queries[:5], built.rows[long_rows[0]]):
+        for effort in ({"allowed": allowed}, {"alive": may}, {"allowed": allowed[::2], "alive": may}, {}):
+            found = built.quantised.candidates(query, 20, probes=3, **effort)
+            assert (np.diff(found.rows) > 0).all()
+            assert len(found.rows) == len(found.estimates)
+            must = wanted if effort else long_rows
+            if "allowed" in effort:
+                must = np.intersect1d(must, effort["allowed"])
+            assert np.isin(must, found.rows).all()
+            assert may[found.rows].all() or not effort
+
+
 @pytest.mark.parametrize("metric", Metric)
 def test_zeros_and_equal_rows_are_found_like_others(metric: Metric) -> None:
     rows = np.zeros((6 * BLOCK_ROWS, 16), np.float32)

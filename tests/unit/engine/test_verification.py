@@ -20,7 +20,8 @@ from pinyon.engine.verification import verify
 from pinyon.errors import NotFoundError
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
-from pinyon.segment.column_file import ColumnFile, ColumnFileWriter
+from pinyon.segment.column_file import ColumnFile
+from pinyon.segment.column_file_writer import ColumnFileWriter
 from pinyon.segment.dead_rows import write_dead_rows
 from pinyon.segment.manifest import Manifest, SegmentEntry, read_manifest, replace_manifest
 from pinyon.storage.memory import MemoryStorage
@@ -296,7 +297,18 @@ def test_a_segment_that_was_written_wrong_is_a_problem(storage: MemoryStorage, n
     assert [found.split(":")[0] for found in problems(storage)] == [DEDICATED]
 
 
-@pytest.mark.parametrize("name", ["code_factors", "code_constants", "codes", "filter_field_names", "postings_terms"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "code_factors",
+        "code_constants",
+        "codes",
+        "origin",
+        "partition_mean",
+        "filter_field_names",
+        "postings_terms",
+    ],
+)
 def test_a_segment_that_lacks_values_is_a_problem(storage: MemoryStorage, name: str) -> None:
     rewrite(storage, DEDICATED, "segment", {name: lambda array: array[:-1]})
     change_segment(storage, 6, size_bytes=len(storage.read(DEDICATED)))
@@ -306,9 +318,9 @@ def test_a_segment_that_lacks_values_is_a_problem(storage: MemoryStorage, name: 
 @pytest.mark.parametrize(
     ("path", "properties", "named"),
     [
-        (DEDICATED, {"dedicated": True, "norm_max": 0.5, "seed": 1}, DEDICATED),
+        (DEDICATED, {"dedicated": True, "scale": 0.5, "seed": 1}, DEDICATED),
         (DEDICATED, {}, GRAPH),
-        (SHARED, {"dedicated": True, "norm_max": 9.0, "seed": 1}, SHARED),
+        (SHARED, {"dedicated": True, "scale": 9.0, "seed": 1}, SHARED),
     ],
 )
 def test_a_segment_with_wrong_properties_is_a_problem(
@@ -317,6 +329,19 @@ def test_a_segment_with_wrong_properties_is_a_problem(
     rewrite(storage, path, "segment", {}, {"properties": properties})
     change_segment(storage, int(path[-24:-4]), size_bytes=len(storage.read(path)))
     assert [found.split(":")[0] for found in problems(storage)] == [named]
+
+
+def test_long_rows_are_rows(storage: MemoryStorage) -> None:
+    rewrite(storage, DEDICATED, "segment", {"long_rows": lambda _: np.array([3, 480])})
+    change_segment(storage, 6, size_bytes=len(storage.read(DEDICATED)))
+    (found,) = problems(storage)
+    assert "column long_rows does not name rows" in found
+
+
+def test_a_segment_without_what_searches_need_is_not_opened(storage: MemoryStorage) -> None:
+    rewrite(storage, DEDICATED, "segment", {}, {"properties": {"dedicated": True, "norm_max": 9.0, "seed": 1}})
+    change_segment(storage, 6, size_bytes=len(storage.read(DEDICATED)))
+    assert f"{DEDICATED}: it has no scale" in (open_database(storage).why_closed("films") or "")
 
 
 @pytest.mark.parametrize("properties", [{"row_count": 479}, {"segment": 5}])
