@@ -15,8 +15,7 @@ import threadpoolctl
 from pinyon.clock import Clock, RandomIds, SystemClock
 from pinyon.engine.background import Background, Ticker
 from pinyon.engine.database import Database
-from pinyon.engine.index import Index
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.report import Report
 from pinyon.errors import UnavailableError
 from pinyon.inference.backends import Backends, ModelOptions
@@ -34,6 +33,7 @@ from pinyon.storage.lock import lock_directory
 from pinyon.storage.machine import machine_memory_bytes
 from pinyon.telemetry import configure, log_event
 from pinyon.wire.asgi import Application, Gate
+from pinyon.wire.closed_routes import ClosedRoutes
 from pinyon.wire.grpc.servicer import GrpcRoutes
 from pinyon.wire.listeners import Listener, ListenOptions, bind, bind_first_free
 from pinyon.wire.rest.control_plane import ControlPlaneRoutes
@@ -91,7 +91,7 @@ class ServedIndexes:
                 sockets = bind(self._options.host, definition.port)
             except UnavailableError as error:
                 raise UnavailableError(f"{error.message}; it is the port of the index {definition.name}") from error
-            await self._serve(self._database.index(definition.name), sockets)
+            await self._serve(definition, sockets)
 
     async def stop(self) -> None:
         """Close all ports, finishing the requests in flight."""
@@ -105,6 +105,10 @@ class ServedIndexes:
         """The definition of one index."""
         return self._database.get(name)
 
+    def why_closed(self, name: str) -> str | None:
+        """Why an index is not served; None if it is."""
+        return self._database.why_closed(name)
+
     def create(self, definition: IndexDefinition) -> IndexDefinition:
         """Create an index on the first free port and serve it."""
         taken = {index.port for index in self._database.definitions()}
@@ -117,7 +121,7 @@ class ServedIndexes:
                 bound.close()
             raise
         try:
-            asyncio.run_coroutine_threadsafe(self._serve(index, sockets), self._loop).result()
+            asyncio.run_coroutine_threadsafe(self._serve(index.definition, sockets), self._loop).result()
         except BaseException:
             self._database.delete(definition.name)
             raise
@@ -149,17 +153,23 @@ class ServedIndexes:
         await listener.stop()
         self._leaving.discard(listener)
 
-    async def _serve(self, index: Index, sockets: list[socket.socket]) -> None:
-        data_plane = DataPlane(index, upsert_bytes_max=self._settings.limits.upsert_bytes_max)
-        routes = DataPlaneRoutes(data_plane, Records(data_plane, self._inference))
-        application = Application(self._gate, routes, GrpcRoutes(data_plane))
-        listener = Listener(application, sockets, self._options)
+    async def _serve(self, definition: IndexDefinition, sockets: list[socket.socket]) -> None:
+        listener = Listener(self._application(definition.name), sockets, self._options)
         try:
             await listener.start()
         except BaseException:
             await listener.stop()
             raise
-        self._listeners[index.definition.index_id] = listener
+        self._listeners[definition.index_id] = listener
+
+    def _application(self, name: str) -> Application:
+        why_closed = self._database.why_closed(name)
+        if why_closed is not None:
+            closed = ClosedRoutes(why_closed)
+            return Application(self._gate, closed, closed)
+        data_plane = DataPlane(self._database.index(name), upsert_bytes_max=self._settings.limits.upsert_bytes_max)
+        routes = DataPlaneRoutes(data_plane, Records(data_plane, self._inference))
+        return Application(self._gate, routes, GrpcRoutes(data_plane))
 
 
 def run(settings: Settings) -> None:
@@ -167,7 +177,7 @@ def run(settings: Settings) -> None:
 
     Raises:
         FailedPreconditionError: another server uses the data directory.
-        DataLossError: a file of the data directory is damaged.
+        DataLossError: the catalog is damaged; an index that is leaves the others to be served.
         UnavailableError: a port is taken, or the disk failed.
     """
     configure(settings.telemetry.level)

@@ -351,9 +351,12 @@ def check(disk: SimulatedDisk, states: Sequence[State]) -> Database:
 
 def recovered(disk: SimulatedDisk) -> Database:
     try:
-        return open_database(disk)
+        database = open_database(disk)
     except DataLossError as error:
         raise AssertionError(f"not what was acknowledged: {error.message}") from error
+    closed = [database.why_closed(definition.name) for definition in database.definitions()]
+    assert not any(closed), f"not what was acknowledged: {closed}"
+    return database
 
 
 Plain: TypeAlias = dict[str, dict[str, PlainNamespace]]

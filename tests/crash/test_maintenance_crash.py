@@ -17,7 +17,7 @@ from pinyon.engine.compaction import CompactionOptions
 from pinyon.engine.database import Database
 from pinyon.engine.flush import freeze
 from pinyon.engine.index import Index
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import (
     CreateNamespace,
     DeleteNamespace,
@@ -349,7 +349,7 @@ def final_state() -> Snapshot:
 def check(disk: SimulatedDisk, states: Iterable[Snapshot]) -> Index:
     try:
         index = open_index(disk)
-    except DataLossError as error:
+    except (DataLossError, UnavailableError) as error:  # The latter where it stays closed.
         raise AssertionError(f"not what was acknowledged: {error.message}") from error
     assert snapshot(index) in list(states), "not what was acknowledged"
     manifest = index._state.store.manifest

@@ -26,7 +26,7 @@ from pinyon.engine.compaction import CompactionOptions
 from pinyon.engine.database import Database
 from pinyon.engine.flush import freeze
 from pinyon.engine.index import Index
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.memtable import Memtable
 from pinyon.engine.operations import (
     CreateNamespace,

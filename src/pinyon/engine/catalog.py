@@ -7,40 +7,20 @@ It is one small JSON file, written anew for every change. What must hold:
 - Memory follows the disk: a definition is visible only after it is durable. Where a write fails, it is unknown which
   of the two catalogs the disk holds, unless it still shows the old one; see `in_doubt`. The next change writes the
   whole catalog and so settles it.
-- Damage is never read as an answer: the checksum covers every definition, and a flip of any bit is noticed.
-
-The file, without white space:
-
-    {"format_version": 1, "crc32c": <of the bytes of the list>, "indexes": [<IndexDefinition>, ...]}
+- Damage is never read as an answer: the checksum of `pinyon.storage.checked_json` covers every definition.
 """
 
 import threading
 from typing import Final
 
-import msgspec
-from crc32c import crc32c
-
 from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError, PinyonError
 from pinyon.model.index import IndexDefinition
+from pinyon.storage.checked_json import CheckedJson
 from pinyon.storage.protocol import Storage
 
 CATALOG_PATH: Final = "catalog.json"
 
-_FORMAT_VERSION: Final = 1
-
-
-class _Header(msgspec.Struct, frozen=True):
-    """What every format version has."""
-
-    format_version: int
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. `indexes` stays as bytes, so that its checksum is that of the bytes on disk."""
-
-    format_version: int
-    crc32c: int
-    indexes: msgspec.Raw
+_FILE: Final = CheckedJson("catalog", "indexes", list[IndexDefinition])
 
 
 class Catalog:
@@ -122,7 +102,7 @@ class Catalog:
             return removed
 
     def _commit(self, by_name: dict[str, IndexDefinition]) -> None:
-        self._storage.replace(CATALOG_PATH, _encode(list(by_name.values())))
+        self._storage.replace(CATALOG_PATH, _FILE.encode(list(by_name.values())))
         self._by_name = by_name
 
 
@@ -135,29 +115,11 @@ def _find(by_name: dict[str, IndexDefinition], name: str) -> IndexDefinition:
 
 def _load(storage: Storage) -> dict[str, IndexDefinition]:
     try:
-        content = storage.read(CATALOG_PATH)
+        content = bytes(storage.read(CATALOG_PATH))
     except NotFoundError:
         return {}
-    return {definition.name: definition for definition in _decode(bytes(content))}
-
-
-def _encode(definitions: list[IndexDefinition]) -> bytes:
-    indexes = msgspec.json.encode(definitions)
-    return msgspec.json.encode(_File(_FORMAT_VERSION, crc32c(indexes), msgspec.Raw(indexes)))
-
-
-def _decode(content: bytes) -> list[IndexDefinition]:
     try:
-        version = msgspec.json.decode(content, type=_Header).format_version
-        if version != _FORMAT_VERSION:
-            raise _unusable(f"its format version is {version}, and this Pinyon reads {_FORMAT_VERSION}")
-        file = msgspec.json.decode(content, type=_File)
-        if crc32c(file.indexes) != file.crc32c:
-            raise _unusable("its checksum does not match")
-        return msgspec.json.decode(file.indexes, type=list[IndexDefinition])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unusable(f"it is not a catalog: {error}") from error
-
-
-def _unusable(reason: str) -> DataLossError:
-    return DataLossError(f"{CATALOG_PATH} cannot be used: {reason}")
+        definitions = _FILE.decode(content)
+    except ValueError as error:
+        raise DataLossError(f"{CATALOG_PATH} cannot be used: {error}") from error
+    return {definition.name: definition for definition in definitions}

@@ -12,6 +12,10 @@ Order of disk operations, and what a stop after each leaves:
 
 So whenever there is a log file, there is a catalog; a directory where that is not so was damaged, and nothing is
 removed.
+
+An index that cannot be opened, since files of it are damaged or of a newer Pinyon, is closed: it stays in the catalog,
+the others are served, and nothing in its folder changes before it is deleted. So opening an index reads all that it
+needs before it puts right what a stop left.
 """
 
 import logging
@@ -21,18 +25,25 @@ from functools import partial
 
 from pinyon.engine.background import RunLater
 from pinyon.engine.catalog import CATALOG_PATH, Catalog
+from pinyon.engine.data_directory import INDEXES, LOG, index_directory
 from pinyon.engine.index import Index
-from pinyon.engine.maintenance import MAINTENANCE_OPTIONS, MaintenanceOptions
+from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
 from pinyon.engine.memory_budget import options_within
-from pinyon.engine.report import Report, report_of
+from pinyon.engine.report import ClosedReport, Report, report_of
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
 from pinyon.engine.segment_store import SegmentStore
-from pinyon.errors import AlreadyExistsError, DataLossError, NotFoundError, UnavailableError
+from pinyon.errors import (
+    AlreadyExistsError,
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+    PinyonError,
+    UnavailableError,
+)
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
 from pinyon.storage.protocol import Storage
-
-_INDEXES = "indexes"
+from pinyon.telemetry import log_event
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +66,8 @@ class Database:
     ) -> None:
         """Open every index: read the catalog, remove what a stop left over, map the segments, replay the logs.
 
+        An index whose files are damaged, or those of a newer Pinyon, stays closed; see `why_closed`.
+
         Args:
             storage: the data directory, locked by the caller.
             new_salt: gives 16 bytes that are new each time, for log files.
@@ -69,7 +82,7 @@ class Database:
                 it too.
 
         Raises:
-            DataLossError: a file is damaged; the message names it.
+            DataLossError: the catalog is damaged, missing, or that of another version of Pinyon.
             UnavailableError: the disk failed.
         """
         self._storage = storage
@@ -89,13 +102,14 @@ class Database:
         )
         self._catalog = Catalog(storage)
         self._indexes: dict[str, Index] = {}
+        self._why_closed: dict[str, str] = {}
         self._lock = threading.Lock()
-        storage.make_directory(_INDEXES)
+        storage.make_directory(INDEXES)
         storage.sync_directory("")
         self._remove_leftovers()
         self._catalog.begin()
         for definition in self._catalog.definitions():
-            self._indexes[definition.name] = self._open(definition)
+            self._open_if_whole(definition)
 
     def definitions(self) -> list[IndexDefinition]:
         """All indexes, oldest first."""
@@ -114,11 +128,17 @@ class Database:
 
         Raises:
             NotFoundError: no index has that name.
+            UnavailableError: it is closed.
         """
         index = self._indexes.get(name)
-        if index is None:
-            raise NotFoundError(f"Resource {name} not found")
-        return index
+        if index is not None:
+            return index
+        why_closed = self._why_closed.get(name)
+        raise NotFoundError(f"Resource {name} not found") if why_closed is None else UnavailableError(why_closed)
+
+    def why_closed(self, name: str) -> str | None:
+        """Why an index is closed, with the file and what to do; None if it is open, or if there is none."""
+        return self._why_closed.get(name)
 
     def create(self, definition: IndexDefinition) -> Index:
         """Create an index, durably, and open it.
@@ -128,10 +148,11 @@ class Database:
             UnavailableError: the disk failed; the index does not exist.
         """
         with self._lock:
-            if definition.name in self._indexes:
+            if definition.name in self._indexes or definition.name in self._why_closed:
                 raise AlreadyExistsError("Resource already exists")
             try:
-                store, file_log = self._open_parts(definition)
+                store, file_log = self._read(definition)
+                self._repair(definition, store, file_log)
                 file_log.begin()
             except UnavailableError:
                 self._remove_folder(definition.index_id)
@@ -146,7 +167,8 @@ class Database:
         """Replace the definition of an index; name, id and vectors stay as they are."""
         with self._lock:
             self._catalog.change(definition)
-            self._indexes[definition.name].definition = definition
+            if definition.name in self._indexes:
+                self._indexes[definition.name].definition = definition
 
     def delete(self, name: str) -> None:
         """Delete an index with all its records.
@@ -160,10 +182,11 @@ class Database:
             try:
                 definition = self._catalog.remove(name)
             except UnavailableError:
-                if self._catalog.in_doubt:
+                if self._catalog.in_doubt and name in self._indexes:
                     self._indexes[name].close()
                 raise
-            self._indexes.pop(name).close()
+            if self._why_closed.pop(name, None) is None:
+                self._indexes.pop(name).close()
             self._remove_folder(definition.index_id)
 
     def tick(self) -> None:
@@ -181,7 +204,8 @@ class Database:
     def report(self) -> Report:
         """Who uses what."""
         indexes = [index.report() for index in list(self._indexes.values())]
-        return report_of(indexes, self._memory_limit_bytes, self._memtables_bytes_max)
+        closed = [ClosedReport(name, reason) for name, reason in list(self._why_closed.items())]
+        return report_of(indexes, closed, self._memory_limit_bytes, self._memtables_bytes_max)
 
     def close(self) -> None:
         """Finish the writes under way and close all indexes."""
@@ -190,52 +214,87 @@ class Database:
                 index.close()
             self._indexes.clear()
 
+    def _open_if_whole(self, definition: IndexDefinition) -> None:
+        """Open an index, or keep why it cannot be. Any other error is a defect or the disk, and stops the start."""
+        name = definition.name
+        try:
+            self._indexes[name] = self._open(definition)
+        except (DataLossError, FailedPreconditionError) as error:
+            self._why_closed[name] = _why_closed(definition, error)
+            log_event(log, logging.ERROR, "an index stays closed", index=name, reason=self._why_closed[name])
+
     def _open(self, definition: IndexDefinition) -> Index:
-        store, file_log = self._open_parts(definition)
+        """Open an index that the catalog names.
+
+        Raises:
+            DataLossError: its files are damaged. Nothing of them was changed, here and below.
+            FailedPreconditionError: a newer Pinyon wrote them.
+        """
+        store, file_log = self._read(definition)
         if not file_log.has_files:
             raise DataLossError(
-                f"{_INDEXES}/{definition.index_id}/log, the log of the index {definition.name}, has no files; "
+                f"{index_directory(definition.index_id)}/{LOG}, the log of the index {definition.name}, has no files; "
                 "restore the data directory from a backup"
             )
-        return self._new_index(definition, file_log, store)
+        index = self._new_index(definition, file_log, store)
+        self._repair(definition, store, file_log)
+        return index
 
-    def _open_parts(self, definition: IndexDefinition) -> tuple[SegmentStore, FileLog]:
-        directory = f"{_INDEXES}/{definition.index_id}"
-        self._storage.make_directory(directory)
-        self._storage.sync_directory(_INDEXES)
+    def _read(self, definition: IndexDefinition) -> tuple[SegmentStore, FileLog]:
+        directory = index_directory(definition.index_id)
         store = SegmentStore(self._storage, directory, definition)
-        file_log = FileLog.open(
+        file_log = FileLog.read(
             self._storage,
-            f"{directory}/log",
+            f"{directory}/{LOG}",
             new_salt=self._new_salt,
             file_bytes_max=self._log_file_bytes_max,
             begin_lsn=store.manifest.lsn + 1,
         )
+        return store, file_log
+
+    def _repair(self, definition: IndexDefinition, store: SegmentStore, file_log: FileLog) -> None:
+        """Put right what a stop left, and make the folders that a new index lacks."""
+        self._storage.make_directory(index_directory(definition.index_id))
+        self._storage.sync_directory(INDEXES)
+        store.make_folder()
+        file_log.repair()
         store.remove_leftovers()
         if file_log.torn_bytes:
             log.warning("index %s: cut %d bytes of an unfinished write", definition.name, file_log.torn_bytes)
-        return store, file_log
 
     def _remove_leftovers(self) -> None:
         owned = {definition.index_id for definition in self._catalog.definitions()}
-        leftovers = [name for name in self._storage.list_directory(_INDEXES) if name not in owned]
+        leftovers = [name for name in self._storage.list_directory(INDEXES) if name not in owned]
         if CATALOG_PATH not in self._storage.list_directory(""):
             self._check_empty(leftovers)
         for name in leftovers:
-            log.warning("removing the folder %s/%s that no index owns", _INDEXES, name)
+            log.warning("removing the folder %s/%s that no index owns", INDEXES, name)
             self._remove_folder(name)
 
     def _check_empty(self, folders: list[str]) -> None:
         for name in folders:
-            if self._storage.list_directory(f"{_INDEXES}/{name}/log"):
+            if self._storage.list_directory(f"{index_directory(name)}/{LOG}"):
                 raise DataLossError(
-                    f"{CATALOG_PATH} is missing, but {_INDEXES}/{name} holds records; "
+                    f"{CATALOG_PATH} is missing, but {index_directory(name)} holds records; "
                     "restore the data directory from a backup"
                 )
 
     def _remove_folder(self, index_id: str) -> None:
         """Remove the folder of an index that is no longer in the catalog; the next start tries again."""
         try:
-            self._storage.remove_tree(f"{_INDEXES}/{index_id}")
+            self._storage.remove_tree(index_directory(index_id))
         except UnavailableError as error:
-            log.warning("the folder %s/%s is left over: %s", _INDEXES, index_id, error.message)
+            log.warning("the folder %s/%s is left over: %s", INDEXES, index_id, error.message)
+
+
+def _why_closed(definition: IndexDefinition, error: PinyonError) -> str:
+    """What clients and the operator are told of an index that cannot be opened."""
+    folder = index_directory(definition.index_id)
+    if isinstance(error, FailedPreconditionError):
+        what_to_do = "Nothing is damaged, and its files stay as they are until the index is deleted."
+    else:
+        what_to_do = (
+            f"Its files stay as they are: run `pinyon verify`, put a copy of {folder} in its place and restart, "
+            "or delete the index."
+        )
+    return f"The index {definition.name} is closed: {error.message}. {what_to_do}"

@@ -17,7 +17,8 @@ from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.tuning import Tuner
 from pinyon.errors import DataLossError
 from pinyon.model.record import Float32s
-from pinyon.segment.column_file import ColumnFile, ColumnFileWriter
+from pinyon.segment.column_file import ColumnFile
+from pinyon.segment.column_file_writer import ColumnFileWriter
 
 _KIND: Final = "graph"
 _COLUMN: Final = "graph"

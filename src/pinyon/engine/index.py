@@ -14,7 +14,7 @@ runs or something is built.
 import heapq
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
@@ -22,7 +22,9 @@ from typing import Final
 
 from pinyon.engine.background import RunLater
 from pinyon.engine.index_state import IndexState
-from pinyon.engine.maintenance import MAINTENANCE_OPTIONS, Maintenance, MaintenanceOptions
+from pinyon.engine.maintenance import Maintenance
+from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
+from pinyon.engine.matching import matching_page, matching_places
 from pinyon.engine.namespace import ids_in_part, places_in_memory, places_in_parts
 from pinyon.engine.namespaces import Namespaces
 from pinyon.engine.operations import DeleteNamespace, DeleteRecords, Operation, decode
@@ -30,11 +32,12 @@ from pinyon.engine.places import Place, ids_of, record_at
 from pinyon.engine.report import IndexReport, report_index
 from pinyon.engine.run_keeper import RunKeeper
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
-from pinyon.engine.search import frequencies, matching_rows, search
+from pinyon.engine.search import frequencies, search
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.view import View
 from pinyon.engine.write_queue import Resolver, WriteQueue
+from pinyon.errors import DataLossError
 from pinyon.filter.ast import Filter
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
@@ -85,8 +88,8 @@ class Index:
         namespaces = Namespaces(definition.dimension)
         namespaces.restore(store.manifest, store.segments.values())
         self._state = state = IndexState(lambda: self.definition, log, store, namespaces, store.manifest.lsn)
-        for lsn, entry in log.replay():
-            namespaces.apply(decode(entry), lsn)
+        for lsn, operation in _replayed(log):
+            namespaces.apply(operation, lsn)
             state.lsn = lsn
         log.forget_recovered()
         self._run_keeper = RunKeeper(
@@ -132,7 +135,7 @@ class Index:
 
         def resolve() -> Operation | None:
             view, _ = self.read(namespace)
-            return make(ids_of(matching_rows(view, condition)))
+            return make(ids_of(matching_places(view, condition)))
 
         return self.write_resolved(resolve)
 
@@ -152,7 +155,7 @@ class Index:
 
     def search(self, view: View, plan: SearchPlan) -> list[Match]:
         """The best matches of a view, best first."""
-        watch = self.maintenance.watch
+        watch = self.maintenance.recall.watch
         watch.offer(view, plan)
         asked = watch.raised(plan.target_recall)
         with nullcontext() if plan.filter is None else _filtered:
@@ -161,7 +164,7 @@ class Index:
     @property
     def target_recall(self) -> float:
         """The share of the true nearest rows that queries find on average, where they do not ask for another."""
-        return self.maintenance.target_recall
+        return self.maintenance.recall.target_recall
 
     def sparse_frequencies(self, view: View, indices: UInt32s) -> tuple[int, list[int]]:
         """How many records a view has, and how many of them have each of `indices` in their sparse vector."""
@@ -172,11 +175,7 @@ class Index:
     ) -> tuple[Lsn, list[Record]]:
         """Up to `limit` records that match and come after the id `after`, ordered by id, and the LSN of the answer."""
         view, _ = self.read(namespace)
-        places = matching_rows(view, condition)
-        found = zip(ids_of(places), places, strict=True)
-        rest = found if after is None else (each for each in found if each[0] > after)
-        page = heapq.nsmallest(limit, rest, key=lambda each: each[0])
-        return view.lsn, [record_at(place) for _, place in page]
+        return view.lsn, [record_at(place) for place in matching_page(view, condition, after, limit)]
 
     def list_ids(self, namespace: str, prefix: str, after: str | None, limit: int) -> tuple[Lsn, list[str]]:
         """Up to `limit` ids with `prefix` that come after `after`, in byte order."""
@@ -190,14 +189,9 @@ class Index:
         return lsn, list(islice(heapq.merge(*in_memory, *in_parts), limit))
 
     def record_counts(self) -> tuple[Lsn, dict[str, int]]:
-        """Records by namespace, of those that have records or were declared, and an LSN.
-
-        All that was written up to the LSN is counted; of what is written meanwhile, some may be.
-        """
+        """Records by namespace, of those that have records or were declared, and the LSN at which they are so many."""
         with self._state.lock:
-            lsn, namespaces = self._state.lsn, list(self._state.namespaces.by_name.values())
-        counts = ((item.name, item.record_count, item.declared) for item in namespaces)
-        return lsn, {name: count for name, count, declared in counts if count or declared}
+            return self._state.lsn, self._state.namespaces.record_counts.copy()
 
     def describe_namespace(self, name: str) -> NamespaceDescription | None:
         """Numbers of one namespace; None if it has no records and was not declared."""
@@ -206,7 +200,12 @@ class Index:
             return found.describe() if found is not None and found.is_listed else None
 
     def has_namespace(self, name: str) -> bool:
-        """True for a namespace that was declared or ever had a record, until it is deleted as a whole."""
+        """True for a namespace that has records or was declared, and for one that lost its last record lately."""
+        with self._state.lock:
+            return self.is_listed(name) or name in self._state.namespaces.emptied
+
+    def is_listed(self, name: str) -> bool:
+        """True for a namespace that has records or was declared."""
         return name in self._state.namespaces.by_name
 
     def filterable_fields(self, name: str) -> tuple[str, ...] | None:
@@ -216,12 +215,12 @@ class Index:
 
     @property
     def namespace_count(self) -> int:
-        """Namespaces, empty ones too."""
+        """Namespaces that have records or were declared."""
         return len(self._state.namespaces.by_name)
 
     def tick(self) -> None:
         """Begin the maintenance that is due; to be called every second or so."""
-        self.maintenance.watch.tick()
+        self.maintenance.recall.watch.tick()
         self.maintenance.tick()
 
     def report(self) -> IndexReport:
@@ -249,3 +248,13 @@ class Index:
             due = self._run_keeper.due(memtable for namespace in found for memtable in namespace.memtables)
         self._run_keeper.start(due)
         self.maintenance.after_write()
+
+
+def _replayed(log: FileLog) -> Iterator[tuple[Lsn, Operation]]:
+    """What a log has, decoded; where that cannot be, the error names the file."""
+    for lsn, entry in log.replay():
+        try:
+            operation = decode(entry)
+        except DataLossError as error:
+            raise DataLossError(f"{log.path_of(lsn)}, entry {lsn}: {error.message}") from error
+        yield lsn, operation

@@ -9,16 +9,22 @@ What must hold:
   that all is well: see `pinyon.engine.verification`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-import msgspec
 import numpy as np
 
-from pinyon.ann.effort import EffortTable
 from pinyon.engine.catalog import Catalog
 from pinyon.engine.data_directory import INDEXES, LOG, choose_index, file_bytes, index_directory
+from pinyon.engine.inspection_report import (
+    FileOnDisk,
+    IndexOnDisk,
+    Inspection,
+    LogOnDisk,
+    NamespaceOnDisk,
+    SegmentOnDisk,
+)
 from pinyon.engine.operations import Operation, UpsertRecords, decode
 from pinyon.errors import NotFoundError, PinyonError
 from pinyon.log.recovery import Recovery, recover
@@ -44,125 +50,6 @@ _ATTEMPTS: Final = 5
 _NO_MANIFEST: Final = Manifest(0, 1)
 
 Result = TypeVar("Result")
-
-
-class FileOnDisk(msgspec.Struct, frozen=True):
-    """A file by its path below the data directory."""
-
-    path: str
-    size_bytes: int
-
-
-class LogOnDisk(msgspec.Struct, frozen=True):
-    """The log of an index.
-
-    Attributes:
-        files: all of them, oldest first; also those that wait to be removed.
-        size_bytes: of all files.
-        last_lsn: the LSN of the newest entry; that of the manifest where the log could not be read.
-        waiting_entries: entries that segments do not have yet; a start replays them.
-        torn_bytes: at the end, that are no whole frame: a write under way, or one that a stop cut short.
-    """
-
-    files: list[FileOnDisk]
-    size_bytes: int
-    last_lsn: Lsn
-    waiting_entries: int
-    torn_bytes: int
-
-
-class SegmentOnDisk(msgspec.Struct, frozen=True):
-    """One segment. `size_bytes` and what follows are lengths of files, None where there is no such file.
-
-    Attributes:
-        number: names its files.
-        kind: "dedicated" to one namespace, "shared" by small ones, or "unreadable".
-        namespace_count: namespaces with rows in it, dead ones too.
-        row_count: rows, dead ones too.
-        dead_count: rows that were overwritten or deleted.
-        size_bytes: of the rows.
-        dead_rows_bytes: of the list of dead rows.
-        graph_bytes: of the graph.
-        efforts: what a search by "quantised" or "graph" takes for which recall, as measured.
-    """
-
-    number: int
-    kind: str
-    namespace_count: int
-    row_count: int
-    dead_count: int
-    size_bytes: int
-    dead_rows_bytes: int | None
-    graph_bytes: int | None
-    efforts: dict[str, EffortTable]
-
-
-class NamespaceOnDisk(msgspec.Struct):
-    """One namespace.
-
-    Attributes:
-        name: as shown.
-        record_count: records in segments; the log may have more, newer versions, and deletions.
-        dead_count: rows in segments that were overwritten or deleted.
-        segment_count: segments with rows of it.
-        size_bytes: its share of these segments, by rows, graphs aside.
-        waiting_entries: writes to it that only the log has.
-        waiting_records: records, new ones and new versions, that these upsert.
-        waiting_bytes: of these writes.
-        declared: True if it was created explicitly, as segments know it.
-    """
-
-    name: str
-    record_count: int = 0
-    dead_count: int = 0
-    segment_count: int = 0
-    size_bytes: int = 0
-    waiting_entries: int = 0
-    waiting_records: int = 0
-    waiting_bytes: int = 0
-    declared: bool = False
-
-    @property
-    def total_bytes(self) -> int:
-        """In segments and in the log."""
-        return self.size_bytes + self.waiting_bytes
-
-
-class IndexOnDisk(msgspec.Struct, frozen=True):
-    """One index.
-
-    Attributes:
-        definition: as the catalog has it.
-        path: its folder.
-        manifest_lsn: the LSN of the state that the segments hold.
-        log: its log.
-        segments: oldest first.
-        segment_bytes: of all files that the manifest names.
-        record_count: records in segments.
-        namespace_count: namespaces with records in segments, with writes in the log, or declared.
-        namespaces: the largest of them by bytes, as many as were asked for.
-        leftovers: files that the manifest does not name: a server is writing them, or the next start removes them.
-        problems: what could not be read, one line each.
-    """
-
-    definition: IndexDefinition
-    path: str
-    manifest_lsn: Lsn
-    log: LogOnDisk
-    segments: list[SegmentOnDisk]
-    segment_bytes: int
-    record_count: int
-    namespace_count: int
-    namespaces: list[NamespaceOnDisk]
-    leftovers: list[FileOnDisk]
-    problems: list[str]
-
-
-class Inspection(msgspec.Struct, frozen=True):
-    """A data directory. `leftovers` are folders that no index owns, which the next start removes."""
-
-    indexes: list[IndexOnDisk]
-    leftovers: list[str]
 
 
 def inspect(storage: Storage, name: str | None = None, *, namespaces_max: int) -> Inspection:
@@ -216,6 +103,8 @@ class _Reader:
         """Read all that is there."""
         found = self._tried(partial(read_manifest, self._storage, self._directory))
         manifest = self._manifest = found or _NO_MANIFEST
+        if self._problems:  # Nothing else was read yet.
+            return self._without_manifest()
         for entry in manifest.namespaces:
             self._namespace(entry.name).declared = entry.declared
         segments = [self._segment(entry) for entry in manifest.segments]
@@ -233,6 +122,23 @@ class _Reader:
             namespace_count=len(listed),
             namespaces=sorted(listed, key=lambda item: (-item.total_bytes, item.name))[:namespaces_max],
             leftovers=self._files(self._folder, files_of(manifest)),
+            problems=list(dict.fromkeys(self._problems)),
+        )
+
+    def _without_manifest(self) -> IndexOnDisk:
+        files = self._files(self._folder, frozenset())
+        log_files = self._files(f"{self._directory}/{LOG}", frozenset())
+        return IndexOnDisk(
+            definition=self._definition,
+            path=self._directory,
+            manifest_lsn=None,
+            log=LogOnDisk(log_files, _bytes_of(log_files), last_lsn=0, waiting_entries=0, torn_bytes=0),
+            segments=[],
+            segment_bytes=_bytes_of(files),
+            record_count=0,
+            namespace_count=0,
+            namespaces=[],
+            leftovers=[],
             problems=list(dict.fromkeys(self._problems)),
         )
 
@@ -287,7 +193,7 @@ class _Reader:
                 namespace.waiting_records += len(operation.records)
         return LogOnDisk(
             files=files,
-            size_bytes=sum(file.size_bytes for file in files),
+            size_bytes=_bytes_of(files),
             last_lsn=manifest_lsn if recovery is None else recovery.next_lsn - 1,
             waiting_entries=waiting_entries,
             torn_bytes=0 if recovery is None else recovery.torn_bytes,
@@ -326,6 +232,10 @@ class _Reader:
         except PinyonError as error:
             self._problems.append(error.message)
             return None
+
+
+def _bytes_of(files: Sequence[FileOnDisk]) -> int:
+    return sum(file.size_bytes for file in files)
 
 
 def _kind(segment: Segment | None) -> str:

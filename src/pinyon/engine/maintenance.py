@@ -1,4 +1,4 @@
-"""What an index does beside reading and writing: flush, compaction, graphs, efforts.
+"""When an index does what no request waits for: flush, compaction, and what keeps its recall.
 
 Two threads work for all indexes (see `pinyon.app`): one flushes, so that memory is given back soon, the other does what
 may take minutes. Each index has at most one task in either. `tick` is called every second or so and begins what is due.
@@ -11,65 +11,21 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
-from pinyon.ann.effort import EffortTable
 from pinyon.engine.background import RunLater
-from pinyon.engine.compaction import COMPACTION_OPTIONS, CompactionOptions, choose, compact
+from pinyon.engine.compaction import choose, compact
 from pinyon.engine.flush import Frozen, flush, freeze
-from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
 from pinyon.engine.index_state import IndexState
+from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
 from pinyon.engine.part import LiveSegment
-from pinyon.engine.recall_watch import RecallWatch, compare
-from pinyon.engine.segment_build import BUILD_OPTIONS, BuildOptions
-from pinyon.engine.tuning import Tuner
-from pinyon.errors import DataLossError, PinyonError, UnavailableError
-from pinyon.model.recall import TARGET_RECALL, tagged_recall
-from pinyon.model.record import Float32s
+from pinyon.engine.recall_keeper import RecallKeeper
+from pinyon.errors import PinyonError, UnavailableError
 from pinyon.storage.machine import give_back_memory
-from pinyon.telemetry import log_event
 
 _ROOM_TIMEOUT_S: Final = 20.0
 """How long a write waits for a flush before it is refused: less than clients wait."""
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class MaintenanceOptions:
-    """When an index does what.
-
-    Attributes:
-        memtable_bytes_max: memory of memtables from which on they are flushed; writes wait at twice that.
-        idle_flush_bytes: … after a pause in writing: what is in segments is searched faster.
-        log_bytes_max: bytes of the log from which on it is worth a flush, whatever is in memory.
-        idle_ticks: ticks with hardly a write that make a pause.
-        quiet_bytes: memory that a tick's writes may take to count as hardly any.
-        graph_rows_min: rows of a dedicated segment from which on it gets a graph; 0 for never.
-        graph_build_bytes_max: memory that building a graph may take; larger segments keep to their partitions.
-        memtables_bytes_max: memory of the memtables of all indexes together, from which on the largest are flushed.
-        target_recall: what an index without the tag for it promises.
-        build: how segments are cut.
-        compaction: when they are merged.
-    """
-
-    memtable_bytes_max: int = 32 * 1024 * 1024
-    idle_flush_bytes: int = 4 * 1024 * 1024
-    log_bytes_max: int = 512 * 1024 * 1024
-    idle_ticks: int = 3
-    quiet_bytes: int = 1024 * 1024
-    graph_rows_min: int = 10_000
-    graph_build_bytes_max: int = 4 * 1024 * 1024 * 1024
-    memtables_bytes_max: int = 512 * 1024 * 1024
-    target_recall: float = TARGET_RECALL
-    build: BuildOptions = BUILD_OPTIONS
-    compaction: CompactionOptions = COMPACTION_OPTIONS
-
-
-MAINTENANCE_OPTIONS: Final = MaintenanceOptions()
-
 
 _COMPARE: Final = "compare recall"
 
@@ -78,6 +34,8 @@ _OLD_TICKS: Final = 10
 
 _REST_TICKS: Final = 60
 """How long segments are left alone after something failed with them."""
+
+log = logging.getLogger(__name__)
 
 
 class _Task(NamedTuple):
@@ -94,7 +52,7 @@ class Maintenance:
     `flush_later` and `work_later` are the two threads; without them, only what is called for is done.
 
     Attributes:
-        watch: whether queries find what they should.
+        recall: what keeps the recall that the index promises.
         under_way: what is being done in the background now; "" for nothing.
         counts: how often each thing was done since the start, by what people call it.
     """
@@ -124,17 +82,9 @@ class Maintenance:
         self._memory_at_tick = 0
         self._resting: dict[int, int] = {}
         self._ages: dict[int, int] = {}
-        self._tuned_for: dict[tuple[int, str], float] = {}
-        self._outdated: set[tuple[int, str]] = set()
-        self.watch = RecallWatch()
+        self.recall = RecallKeeper(state, options)
         self.under_way = ""
         self.counts: Counter[str] = Counter()
-
-    @property
-    def target_recall(self) -> float:
-        """The share of the true nearest rows that queries find on average, where they do not ask for another."""
-        tagged = tagged_recall(self._state.definition().tags)
-        return self._options.target_recall if tagged is None else tagged
 
     @property
     def growing_bytes(self) -> int:
@@ -178,23 +128,6 @@ class Maintenance:
         self._resting = {number: ticks - 1 for number, ticks in self._resting.items() if ticks > 1}
         self._ages = {number: self._ages.get(number, 0) + 1 for number in self._state.store.segments}
         self._begin_due()
-
-    def _begin_due(self) -> None:
-        is_idle = self._is_idle
-        namespaces, options = self._state.namespaces, self._options
-        memory_max = options.idle_flush_bytes if is_idle else options.memtable_bytes_max
-        log_max = options.idle_flush_bytes * 4 if is_idle else options.log_bytes_max
-        is_written = self._state.lsn > self._state.store.manifest.lsn
-        is_worthwhile = self._state.log.size_bytes >= log_max or (is_idle and self._has_many_new_dead)
-        has_failed = self._frozen is not None and not self._flushing.locked()
-        if namespaces.memory_bytes >= memory_max or (is_written and is_worthwhile) or has_failed:
-            self._begin_flush()
-        if self._work_later is not None:
-            with self._scheduling:
-                work = None if self._is_working else self._next_work(is_idle=is_idle)
-                self._is_working = self._is_working or work is not None
-            if work is not None:
-                self._work_later(partial(self._work, work))
 
     def flush_soon(self) -> None:
         """Begin a flush, for the memory that others need."""
@@ -274,6 +207,23 @@ class Maintenance:
             if entry.number in segments
         )
 
+    def _begin_due(self) -> None:
+        is_idle = self._is_idle
+        namespaces, options = self._state.namespaces, self._options
+        memory_max = options.idle_flush_bytes if is_idle else options.memtable_bytes_max
+        log_max = options.idle_flush_bytes * 4 if is_idle else options.log_bytes_max
+        is_written = self._state.lsn > self._state.store.manifest.lsn
+        is_worthwhile = self._state.log.size_bytes >= log_max or (is_idle and self._has_many_new_dead)
+        has_failed = self._frozen is not None and not self._flushing.locked()
+        if namespaces.memory_bytes >= memory_max or (is_written and is_worthwhile) or has_failed:
+            self._begin_flush()
+        if self._work_later is not None:
+            with self._scheduling:
+                work = None if self._is_working else self._next_work(is_idle=is_idle)
+                self._is_working = self._is_working or work is not None
+            if work is not None:
+                self._work_later(partial(self._work, work))
+
     def _work(self, work: _Task) -> None:
         is_done = False
         try:
@@ -298,134 +248,22 @@ class Maintenance:
 
     def _next_work(self, *, is_idle: bool) -> _Task | None:
         """What is most urgent; None if nothing is."""
+        recall = self.recall
         segments = [live for live in self._state.store.segments.values() if live.number not in self._resting]
         for live in segments:
-            if live.has_graph and live.structures is not None and live.structures.graph is None:
-                return _Task("open graph", partial(self._open_graph, live), [live])
+            if recall.wants_graph_opened(live):
+                return _Task("open graph", partial(recall.open_graph, live), [live])
         inputs = choose(segments, self._state.store.manifest.lsn, self._options.compaction, is_idle=is_idle)
         if inputs:
             return _Task("compact", partial(compact, self._state, inputs, self._options.build), inputs)
         for live in segments:
-            untuned = self._untuned(live)
+            untuned = recall.untuned(live)
             if untuned and (is_idle or (not live.efforts and self._is_old(live))):
-                return _Task("tune", partial(self._tune, live, untuned), [live])
+                return _Task("tune", partial(recall.tune, live, untuned), [live])
         for live in sorted(segments, key=lambda live: -live.row_count):
-            if is_idle and self._wants_graph(live):
-                return _Task("build graph", partial(self._build_graph, live), [live])
-        return _Task(_COMPARE, self._compare_recall) if self.watch.has_waiting else None
+            if is_idle and recall.wants_graph_built(live):
+                return _Task("build graph", partial(recall.build_graph, live), [live])
+        return _Task(_COMPARE, recall.compare_recall) if recall.watch.has_waiting else None
 
     def _is_old(self, live: LiveSegment) -> bool:
         return self._ages.get(live.number, 0) >= _OLD_TICKS
-
-    @property
-    def _has_dense(self) -> bool:
-        return self._state.definition().dimension is not None
-
-    def _wants_graph(self, live: LiveSegment) -> bool:
-        return (
-            live.structures is not None
-            and self._has_dense
-            and not live.has_graph
-            and 0 < self._options.graph_rows_min <= live.row_count
-            and graph_build_bytes(live) <= self._options.graph_build_bytes_max
-        )
-
-    def _open_graph(self, live: LiveSegment) -> None:
-        assert live.structures is not None
-        try:
-            live.structures.graph = open_graph(self._state.store, live)
-        except DataLossError as error:
-            # Nothing is lost: the rows are searched without it, and another is built.
-            log.warning("index %s: %s; the graph is built anew", self._state.definition().name, error.message)
-            live.has_graph = False
-            self._commit_changes(live)
-
-    def _queries(self, live: LiveSegment) -> Float32s | None:
-        """Queries of callers to tune a dedicated segment with; None while they are too few."""
-        return self.watch.queries(live.segment.namespaces[0].name)
-
-    def _untuned(self, live: LiveSegment) -> list[str]:
-        """The structures of a segment of which it is not known how to find what is wanted, and may become known."""
-        if live.structures is None or not self._has_dense:
-            return []
-        present = ["quantised"] if live.structures.graph is None else ["quantised", "graph"]
-        wanted = self.watch.wanted(self.target_recall)
-        return [name for name in present if self._is_untuned(live, name, wanted)]
-
-    def _is_untuned(self, live: LiveSegment, structure: str, wanted: float) -> bool:
-        table = live.efforts.get(structure)
-        if table is None or (live.number, structure) in self._outdated:
-            return True
-        # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
-        is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
-        is_short = wanted < 1 and is_new and table.effort_for(wanted) is None
-        # Its own rows, which a graph now has, would say too much for it.
-        return is_short and (structure != "graph" or self._queries(live) is not None)
-
-    def _tune(self, live: LiveSegment, structures: Sequence[str]) -> None:
-        live.efforts = {**live.efforts, **self._measured(live, structures)}
-        self._commit_changes(live)
-
-    def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
-        tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
-        wanted = self.watch.wanted(self.target_recall)
-        current = self._state.store.segments
-        self._tuned_for = {key: target for key, target in self._tuned_for.items() if key[0] in current}
-        self._tuned_for |= {(live.number, name): wanted for name in structures}
-        self._outdated = {key for key in self._outdated if key[0] in current}
-        self._outdated -= {(live.number, name) for name in structures}
-        graph = None if live.structures is None else live.structures.graph
-        return {
-            name: tuner.quantised(wanted) if name == "quantised" or graph is None else tuner.graph(wanted, graph)
-            for name in structures
-        }
-
-    def _build_graph(self, live: LiveSegment) -> None:
-        assert live.structures is not None
-        tuner = Tuner(live, self._state.definition().metric, check=self._state.check_open)
-        wanted = self.watch.wanted(self.target_recall)
-        efforts = build_graph(self._state.store, live, lambda: self._should_stop(live), tuner, wanted)
-        if efforts is None:
-            return
-        self._tuned_for[live.number, "graph"] = wanted
-        live.efforts = {**live.efforts, "graph": efforts}
-        live.structures.graph = open_graph(self._state.store, live)
-        live.has_graph = True
-        self._commit_changes(live)
-
-    def _compare_recall(self) -> None:
-        kept = self.watch.take()
-        if kept is None:
-            return
-        with self._state.lock:
-            namespace = self._state.namespaces.by_name.get(kept.namespace)
-            view = None if namespace is None else namespace.view(self._state.lsn)
-        target = self.target_recall
-        if view is None or target >= 1:
-            return
-        recall = compare(view, kept.plan, self.watch.raised(target))
-        mean = None if recall is None else self.watch.add(recall, target)
-        if mean is not None:
-            searched = [part.live for part in view.parts if part.live.structures is not None]
-            self._outdated |= {
-                (live.number, name) for live in searched for name in live.efforts if self._queries(live) is not None
-            }
-            log_event(
-                log,
-                logging.WARNING,
-                "recall below target; searches try harder",
-                index=self._state.definition().name,
-                target=target,
-                recall=round(mean, 4),
-                loss_factor=self.watch.gauge.loss_factor,
-            )
-
-    def _should_stop(self, live: LiveSegment) -> bool:
-        return self._state.is_closed or live.number not in self._state.store.segments
-
-    def _commit_changes(self, live: LiveSegment) -> None:
-        """Make durable what was found out about a segment."""
-        store = self._state.store
-        with store.committing:
-            if not self._state.is_closed and live.number in store.segments:
-                store.commit(lsn=store.manifest.lsn, namespaces=store.manifest.namespaces)

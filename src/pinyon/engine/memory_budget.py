@@ -8,7 +8,7 @@ holds back. Mapped files are not counted: the kernel takes their memory back whe
 from dataclasses import replace
 from typing import Final
 
-from pinyon.engine.maintenance import MAINTENANCE_OPTIONS, MaintenanceOptions
+from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
 
 _MEMTABLES_SHARE: Final = 4
 _INDEX_SHARE: Final = 24

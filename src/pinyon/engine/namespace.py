@@ -37,7 +37,7 @@ class Namespace:
         stored_count: rows of `parts` that are alive.
         declared: True if it was created explicitly; it then exists even when empty.
         filterable_fields: metadata fields that filters may use; None inherits the index's.
-        deleted_lsn: when it was deleted as a whole; None while it exists.
+        deleted_lsn: when it was deleted as a whole, or ended with its last record; None while it exists.
     """
 
     __slots__ = (
@@ -83,7 +83,7 @@ class Namespace:
 
     @property
     def is_listed(self) -> bool:
-        """True if it has records or was declared; else it is only remembered for those who delete from it again."""
+        """True if it has records or was declared; else it ends."""
         return self.declared or self.record_count > 0
 
     def upsert(self, batch: RecordBatch, lsn: Lsn) -> None:

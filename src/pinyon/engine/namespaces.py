@@ -2,11 +2,15 @@
 
 An operation in the log has been checked, so applying it cannot fail. It is deterministic: the same operations in the
 same order give the same records, whenever they are applied.
+
+A namespace ends with its last record, unless it was declared. Its name is remembered for a while: whoever deletes from
+it once more, as after an answer that was lost, is not told that there never was such a namespace.
 """
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -27,14 +31,18 @@ from pinyon.model.metadata import merge_metadata
 from pinyon.model.record import Lsn, Record, RecordBatch
 from pinyon.segment.manifest import Manifest, NamespaceEntry
 
-_RECORDS_PER_PART = 1000
+_RECORDS_PER_PART: Final = 1000
+_EMPTIED_MAX: Final = 10_000
+"""So many names are remembered; each is in every manifest."""
 
 
 class Namespaces:
     """The namespaces of an index by name. They begin to exist with their first record, or when declared.
 
     Attributes:
-        by_name: all of them, empty ones too.
+        by_name: those that have records or were declared.
+        emptied: names of those that ended with their last record, the latest last; a dict, for its order.
+        record_counts: how many records each of them has, after each operation: to count them all takes long.
         memory_bytes: about what their memtables take, but for frozen ones.
     """
 
@@ -42,6 +50,8 @@ class Namespaces:
         """Start with none."""
         self._dimension = dimension
         self.by_name: dict[str, Namespace] = {}
+        self.emptied: dict[str, None] = {}
+        self.record_counts: dict[str, int] = {}
         self.memory_bytes = 0
 
     def apply(self, operation: Operation, lsn: Lsn) -> None:
@@ -79,12 +89,14 @@ class Namespaces:
         before = self._memory_bytes(operation.namespace)
         self._carry_out(operation, lsn)
         self.memory_bytes += self._memory_bytes(operation.namespace) - before
+        self._count_records(operation.namespace)
 
     def existing_or_new(self, name: str) -> Namespace:
         """The namespace of that name, which begins to exist if it does not."""
         namespace = self.by_name.get(name)
         if namespace is None:
             namespace = self.by_name[name] = Namespace(name, self._dimension)
+            self.emptied.pop(name, None)
         return namespace
 
     def freeze(self) -> list[Namespace]:
@@ -101,23 +113,36 @@ class Namespaces:
 
     def entries(self) -> tuple[NamespaceEntry, ...]:
         """What is known of namespaces beside their rows, now."""
-        return tuple(
+        declared = (
             NamespaceEntry(namespace.name, namespace.declared, namespace.filterable_fields)
             for namespace in self.by_name.values()
-            if namespace.declared or not namespace.record_count
+            if namespace.declared
         )
+        return (*declared, *map(NamespaceEntry, self.emptied))
 
     def restore(self, manifest: Manifest, segments: Iterable[LiveSegment]) -> None:
         """Begin with what segments hold. A namespace whose rows there are all dead is not in them."""
         for entry in manifest.namespaces:
-            namespace = self.existing_or_new(entry.name)
-            namespace.declared, namespace.filterable_fields = entry.declared, entry.filterable_fields
+            if entry.declared:
+                namespace = self.existing_or_new(entry.name)
+                namespace.declared, namespace.filterable_fields = True, entry.filterable_fields
+                self.record_counts[entry.name] = 0
+            else:
+                self._remember(entry.name)
         for live in segments:
             for rows, alive_count in zip(live.segment.namespaces, live.alive_counts(), strict=True):
                 if alive_count:
                     namespace = self.existing_or_new(rows.name)
                     namespace.parts += (Part(live, rows),)
                     namespace.stored_count += alive_count
+                    self.record_counts[rows.name] = namespace.stored_count
+
+    def _count_records(self, name: str) -> None:
+        namespace = self.by_name.get(name)
+        if namespace is not None and namespace.is_listed:
+            self.record_counts[name] = namespace.record_count
+        else:
+            self.record_counts.pop(name, None)
 
     def _memory_bytes(self, name: str) -> int:
         namespace = self.by_name.get(name)
@@ -129,7 +154,7 @@ class Namespaces:
                 self.existing_or_new(name).upsert(records, lsn)
             case DeleteRecords(name, ids):
                 if name in self.by_name:
-                    self.by_name[name].delete(ids, lsn)
+                    self._delete_records(self.by_name[name], ids, lsn)
             case DeleteNamespace(name, keep_declared):
                 self._delete(name, keep_declared, lsn)
             case CreateNamespace(name, filterable_fields):
@@ -138,7 +163,20 @@ class Namespaces:
             case PatchRecords() | SetMetadata():
                 raise AssertionError("it was resolved before")
 
+    def _delete_records(self, namespace: Namespace, ids: Sequence[str], lsn: Lsn) -> None:
+        namespace.delete(ids, lsn)
+        if not namespace.is_listed:
+            namespace.deleted_lsn = lsn
+            del self.by_name[namespace.name]
+            self._remember(namespace.name)
+
+    def _remember(self, name: str) -> None:
+        self.emptied[name] = None
+        if len(self.emptied) > _EMPTIED_MAX:
+            del self.emptied[next(iter(self.emptied))]
+
     def _delete(self, name: str, keep_declared: bool, lsn: Lsn) -> None:
+        self.emptied.pop(name, None)
         namespace = self.by_name.pop(name, None)
         if namespace is None:
             return

@@ -239,8 +239,8 @@ def _sparse_candidates(
     if len(rows) <= pool:
         return rows
     estimated = structures.quantised.candidates(plan.dense, len(rows), allowed=rows)
-    # In the space of the segment, the longest row and the query have length 1.
-    scale = structures.space.norm_max * float(np.linalg.norm(plan.dense.astype(np.float64)))
+    # In the space of the segment, rows are divided by its scale and the query has length 1.
+    scale = structures.space.scale * float(np.linalg.norm(plan.dense.astype(np.float64)))
     return rows[exact.best_candidates(exact.to_float32(estimated.estimates * scale + dots), pool, slack=0.0)]
 
 

@@ -89,14 +89,29 @@ class IndexReport(msgspec.Struct, frozen=True):
     recall: RecallReport
 
 
+class ClosedReport(msgspec.Struct, frozen=True):
+    """An index that could not be opened, and is not served.
+
+    Attributes:
+        name: the index.
+        reason: which file it is, and what to do.
+    """
+
+    name: str
+    reason: str
+
+
 class Report(msgspec.Struct, frozen=True):
     """The server and its indexes."""
 
     process: ProcessReport
     indexes: list[IndexReport]
+    closed: list[ClosedReport]
 
 
-def report_of(indexes: list[IndexReport], memory_limit_bytes: int | None, memtables_bytes_max: int) -> Report:
+def report_of(
+    indexes: list[IndexReport], closed: list[ClosedReport], memory_limit_bytes: int | None, memtables_bytes_max: int
+) -> Report:
     """The report of a server with these indexes, and with what it plans with."""
     memory = process_memory()
     return Report(
@@ -108,6 +123,7 @@ def report_of(indexes: list[IndexReport], memory_limit_bytes: int | None, memtab
             memtables_bytes_max=memtables_bytes_max,
         ),
         indexes,
+        closed,
     )
 
 
@@ -115,7 +131,7 @@ def report_index(state: IndexState, maintenance: Maintenance) -> IndexReport:
     """The report of one index."""
     segments = list(state.store.segments.values())
     graphs = [live.structures.graph for live in segments if live.structures is not None]
-    gauge = maintenance.watch.gauge
+    gauge = maintenance.recall.watch.gauge
     under_way = [maintenance.under_way] if maintenance.under_way else []
     return IndexReport(
         name=state.definition().name,
@@ -135,5 +151,5 @@ def report_index(state: IndexState, maintenance: Maintenance) -> IndexReport:
         under_way=[*under_way, *(["flush"] if maintenance.is_flushing else [])],
         is_settled=maintenance.is_settled,
         done=dict(maintenance.counts),
-        recall=RecallReport(maintenance.target_recall, gauge.recall, gauge.comparisons, gauge.loss_factor),
+        recall=RecallReport(maintenance.recall.target_recall, gauge.recall, gauge.comparisons, gauge.loss_factor),
     )

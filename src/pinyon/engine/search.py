@@ -16,6 +16,7 @@ from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import dots_at, is_member
 from pinyon.engine import part_search
 from pinyon.engine.block import Block
+from pinyon.engine.matching import matching_mask
 from pinyon.engine.part_search import search_part
 from pinyon.engine.places import Place, ids_of, record_at
 from pinyon.engine.search_plan import SearchPlan
@@ -166,31 +167,13 @@ def _dense_goodness(block: Block, row_count: int, rows: Int64s, plan: SearchPlan
 
 def _mask(view: MemtableView, part: BlockView, required: Int64s | None, condition: Filter | None) -> Mask | None:
     """Rows that are alive, have what is required and pass the filter; None for all."""
-    mask = view.alive(part) if condition is None else _matching(view, part, condition)
+    mask = view.alive(part) if condition is None else matching_mask(view, part, condition)
     if required is None:
         return mask
     has_required = np.zeros(part.row_count, np.bool_)
     start, end = np.searchsorted(required, (part.first_row, part.end))
     has_required[required[start:end] - part.first_row] = True
     return has_required if mask is None else has_required & mask
-
-
-def _matching(view: MemtableView, part: BlockView, condition: Filter) -> Mask:
-    alive = view.alive(part)
-    passed = evaluate(condition, part.block.columns.first_rows(part.row_count))
-    return passed if alive is None else passed & alive
-
-
-def matching_rows(view: View, condition: Filter) -> list[Place]:
-    """All rows that are alive and pass a filter, in no particular order."""
-    places: list[Place] = []
-    for memtable in view.memtables:
-        for block in memtable.blocks:
-            rows = np.flatnonzero(_matching(memtable, block, condition))
-            places += [(block.block, row) for row in rows.tolist()]
-    for part in view.parts:
-        places += [(part.live, row) for row in part_search.matching_rows(part, view.lsn, condition).tolist()]
-    return places
 
 
 def frequencies(view: View, indices: UInt32s) -> list[int]:

@@ -53,7 +53,7 @@ class SegmentStore:
     """
 
     def __init__(self, storage: Storage, directory: str, definition: IndexDefinition) -> None:
-        """Open the segments in the folder of an index.
+        """Open the segments in the folder of an index. Changes nothing on disk: `make_folder` must follow.
 
         Raises:
             DataLossError: a file is damaged or missing; the message names it.
@@ -63,23 +63,30 @@ class SegmentStore:
         self._directory = directory
         self._definition = definition
         self._folder = segments_directory(directory)
-        storage.make_directory(self._folder)
-        storage.sync_directory(directory)
         self.committing = threading.Lock()
         self.manifest = read_manifest(storage, directory) or Manifest(0, _FIRST_NUMBER)
         self._files = files_of(self.manifest)
         self._next_number = self.manifest.next_number
         self._numbering = threading.Lock()
         self.segments = {entry.number: self._open(entry) for entry in self.manifest.segments}
+        self._leftovers = leftovers(storage, directory, self.manifest)
+
+    def make_folder(self) -> None:
+        """Make the folder of the segments if there is none.
+
+        Raises:
+            UnavailableError: the disk failed.
+        """
+        self._storage.make_directory(self._folder)
+        self._storage.sync_directory(self._directory)
 
     def remove_leftovers(self) -> None:
         """Remove what a stop left: once, before anything is written, and after the log was found to fit the manifest.
 
         Raises:
-            DataLossError: a file that the manifest needs is missing.
             UnavailableError: the disk failed.
         """
-        for path in leftovers(self._storage, self._directory, self.manifest):
+        for path in self._leftovers:
             self._storage.remove(path)
 
     @property

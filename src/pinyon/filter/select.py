@@ -31,15 +31,6 @@ def select(condition: Filter, columns: Columns) -> Selection:
     return Selection.of_mask(evaluate(condition, columns))
 
 
-def estimate(condition: Filter, columns: Columns) -> int:
-    """Tell at most how many rows match, without finding them.
-
-    Exact for one value of a field, a range of numbers, `$exists`, and their negation. Not tight for `$and`. Over
-    columns that are not `StoredColumns`, and for fields that are not indexed, nothing is known: `row_count`.
-    """
-    return _plan(condition, columns).most if isinstance(columns, StoredColumns) else columns.row_count
-
-
 def _plan(condition: Filter, columns: StoredColumns) -> Plan:
     match condition:
         case Not(operand):

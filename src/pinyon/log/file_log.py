@@ -10,6 +10,7 @@ What must hold:
 - A process may have died without a power cut and left bytes in the kernel's cache: what `open` found is synced before
   anything is appended behind it, or any file before it is removed.
 - A file is removed only when another one follows it that is durable, with its name: a log never loses its place.
+- Reading changes nothing. What a stop left is put right by `repair`, once all that needs the log was found whole.
 
 Thread rule: one thread at a time appends; any other may call `roll` and `trim` meanwhile. `_lock` guards which files
 there are, and is never held while the disk is waited for.
@@ -51,10 +52,10 @@ class _FullFile(NamedTuple):
 
 
 class FileLog:
-    """The log in one folder. See `pinyon.log.protocol.Log` for its contract; get one from `open`.
+    """The log in one folder. See `pinyon.log.protocol.Log` for its contract; get one from `open` or `read`.
 
     Attributes:
-        torn_bytes: how much of an unfinished write `open` cut off; 0 after a clean stop.
+        torn_bytes: how much of an unfinished write was found, and is cut off; 0 after a clean stop.
     """
 
     def __init__(
@@ -62,23 +63,23 @@ class FileLog:
         storage: Storage,
         directory: str,
         recovered: Recovery,
-        tail: _Tail | None,
         *,
         new_salt: Callable[[], bytes],
         file_bytes_max: int,
         begin_lsn: Lsn,
     ) -> None:
-        """Go on after what was recovered; `open` is the way in."""
+        """Go on after what was recovered; `open` and `read` are the ways in."""
         self._storage = storage
         self._directory = directory
         self._recovered: Sequence[LogFile] = recovered.files
+        self._unrepaired: Recovery | None = recovered
         self._next_lsn = recovered.next_lsn
         self._begin_lsn = begin_lsn
         self._lock = threading.Lock()
         self._full_files = [
             _FullFile(file.header.first_lsn, file.path, len(file.content)) for file in recovered.files[:-1]
         ]
-        self._tail = tail
+        self._tail: _Tail | None = None
         self._tail_lsn_min: Lsn = FIRST_LSN
         self._new_salt = new_salt
         self._file_bytes_max = max(file_bytes_max, FILE_HEADER_BYTES)  # A file without frames is never full.
@@ -97,9 +98,27 @@ class FileLog:
     ) -> "FileLog":
         """Open the log in a folder, or start one there, and repair what a stop may have left.
 
+        Args and Raises: as for `read`, and the parent of the folder must exist.
+        """
+        log = cls.read(storage, directory, new_salt=new_salt, file_bytes_max=file_bytes_max, begin_lsn=begin_lsn)
+        log.repair()
+        return log
+
+    @classmethod
+    def read(
+        cls,
+        storage: Storage,
+        directory: str,
+        *,
+        new_salt: Callable[[], bytes],
+        file_bytes_max: int = FILE_BYTES_MAX,
+        begin_lsn: Lsn = FIRST_LSN,
+    ) -> "FileLog":
+        """Read the log in a folder, and change nothing: until `repair`, only `replay` is for use.
+
         Args:
             storage: where the folder is; nothing else writes to it.
-            directory: the folder; created when missing, its parent must exist.
+            directory: the folder; `repair` creates it when missing.
             new_salt: gives 16 bytes that are new each time.
             file_bytes_max: size from which on a file is followed by the next.
             begin_lsn: the first entry that is needed. That those before it were in the log, and need not be any more,
@@ -111,19 +130,26 @@ class FileLog:
             FailedPreconditionError: a file has a format version that this Pinyon does not know.
             UnavailableError: the disk failed.
         """
-        storage.make_directory(directory)
-        storage.sync_directory(dirname(directory))
-        recovered = recover(storage, directory, begin_lsn)
-        tail = _repair(storage, directory, recovered)
         return cls(
             storage,
             directory,
-            recovered,
-            tail,
+            recover(storage, directory, begin_lsn),
             new_salt=new_salt,
             file_bytes_max=file_bytes_max,
             begin_lsn=begin_lsn,
         )
+
+    def repair(self) -> None:
+        """Cut off and remove what a stop left, and open the log for appending; once.
+
+        Raises:
+            UnavailableError: the disk failed.
+        """
+        assert self._unrepaired is not None
+        self._storage.make_directory(self._directory)
+        self._storage.sync_directory(dirname(self._directory))
+        self._tail = _repair(self._storage, self._directory, self._unrepaired)
+        self._unrepaired = None
 
     @property
     def last_lsn(self) -> Lsn:
@@ -147,10 +173,14 @@ class FileLog:
         for file in self._recovered:
             yield from file.entries(self._begin_lsn)
 
+    def path_of(self, lsn: Lsn) -> str:
+        """The file of an entry that `replay` gave."""
+        return max(file.path for file in self._recovered if file.header.first_lsn <= lsn)
+
     @property
     def has_files(self) -> bool:
         """True if there is a file, as there is from `begin` on."""
-        return self._tail is not None
+        return self._tail is not None or (self._unrepaired is not None and bool(self._unrepaired.files))
 
     def begin(self) -> None:
         """Create the first file, durably, so that a log without files is known to have lost them.
@@ -266,6 +296,7 @@ class FileLog:
             ) from error
 
     def _tail_with_room(self) -> _Tail:
+        assert self._unrepaired is None
         tail = self._tail
         # A file without frames, whose first LSN is the next one, always has room: a new one would have its name.
         if tail is not None and tail.file.size <= self._file_bytes_max and tail.first_lsn >= self._tail_lsn_min:

@@ -1,4 +1,4 @@
-"""What is found when a log is opened, and what may be repaired. Reads only; `FileLog.open` does the repair.
+"""What is found when a log is opened, and what may be repaired. Reads only; `FileLog.repair` repairs.
 
 Why at most the end of the last file can be unfinished: a frame is written after the sync of the one before it, and a
 file is created after the sync of all frames in the one before it. So a stop, whenever it comes, leaves either a torn

@@ -8,7 +8,9 @@ from typing import Final
 import numpy as np
 
 from pinyon.model.record import Lsn, Mask
-from pinyon.segment.column_file import ColumnFile, ColumnFileWriter, data_loss
+from pinyon.segment.column_file import ColumnFile
+from pinyon.segment.column_file_writer import ColumnFileWriter
+from pinyon.segment.column_format import data_loss
 from pinyon.storage.protocol import Storage
 
 _KIND: Final = "dead rows"

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pinyon.segment.column_file import ColumnFile, data_loss
+from pinyon.segment.column_file import ColumnFile
+from pinyon.segment.column_format import data_loss
 
 SEGMENT_KIND: Final = "segment"
 

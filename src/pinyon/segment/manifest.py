@@ -9,11 +9,7 @@ It is one small JSON file in the folder of the index, written anew for every cha
   up to its `lsn`. Files that only an older manifest names are removed after it is durable.
 - Replacing the file is the commit point of a flush and of a compaction. A stop before it leaves the old manifest, a
   stop after it the new one; files that the manifest does not name are leftovers.
-- Damage is never read as an answer: the checksum covers every field, and a flip of any bit is noticed.
-
-The file, without white space:
-
-    {"format_version": 1, "crc32c": <of the bytes of the manifest>, "manifest": <Manifest>}
+- Damage is never read as an answer: the checksum of `pinyon.storage.checked_json` covers every field.
 """
 
 import re
@@ -21,17 +17,16 @@ from collections import Counter
 from typing import Annotated, Final
 
 import msgspec
-from crc32c import crc32c
 
 from pinyon.ann.effort import EffortTable
 from pinyon.errors import DataLossError, FailedPreconditionError, NotFoundError
 from pinyon.model.record import Lsn
+from pinyon.storage.checked_json import FORMAT_VERSION, CheckedJson, OtherVersionError
 from pinyon.storage.protocol import Storage
 
 MANIFEST_NAME: Final = "manifest.json"
 SEGMENTS_NAME: Final = "segments"
 
-_FORMAT_VERSION: Final = 1
 _FILE_NAME: Final = re.compile(r"\d{20}\.(seg|graph|\d{20}\.dead)(\.tmp)?")
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -89,18 +84,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     namespaces: tuple[NamespaceEntry, ...] = ()
 
 
-class _Header(msgspec.Struct, frozen=True):
-    """What every format version has."""
-
-    format_version: int
-
-
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file. `manifest` stays as bytes, so that its checksum is that of the bytes on disk."""
-
-    format_version: int
-    crc32c: int
-    manifest: msgspec.Raw
+_FILE: Final = CheckedJson("manifest", "manifest", Manifest)
 
 
 def segment_name(number: int) -> str:
@@ -156,7 +140,7 @@ def replace_manifest(storage: Storage, directory: str, manifest: Manifest) -> No
     """
     broken = _broken_invariant(manifest)
     assert broken is None, broken
-    storage.replace(f"{directory}/{MANIFEST_NAME}", _encode(manifest))
+    storage.replace(f"{directory}/{MANIFEST_NAME}", _FILE.encode(manifest))
 
 
 def files_of(manifest: Manifest | None) -> set[str]:
@@ -187,25 +171,18 @@ def leftovers(storage: Storage, directory: str, manifest: Manifest | None) -> li
     return [f"{folder}/{name}" for name in found if _FILE_NAME.fullmatch(name) and name not in needed]
 
 
-def _encode(manifest: Manifest) -> bytes:
-    content = msgspec.json.encode(manifest)
-    return msgspec.json.encode(_File(_FORMAT_VERSION, crc32c(content), msgspec.Raw(content)))
-
-
 def _decode(path: str, content: bytes) -> Manifest:
     try:
-        version = msgspec.json.decode(content, type=_Header).format_version
-        if version > _FORMAT_VERSION:
-            raise FailedPreconditionError(
-                f"{path} has manifest format {version}; this Pinyon reads format {_FORMAT_VERSION}: "
-                "open the data directory with the version of Pinyon that wrote it"
-            )
-        file = msgspec.json.decode(content, type=_File)
-        if version != _FORMAT_VERSION or crc32c(file.manifest) != file.crc32c:
-            raise _unusable(path, "its checksum does not match")
-        manifest = msgspec.json.decode(file.manifest, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise _unusable(path, f"it is not a manifest: {error}") from error
+        manifest = _FILE.decode(content)
+    except OtherVersionError as error:
+        if error.version < FORMAT_VERSION:
+            raise _unusable(path, str(error)) from error
+        raise FailedPreconditionError(
+            f"{path} has manifest format {error.version}; this Pinyon reads format {FORMAT_VERSION}: "
+            "open the data directory with the version of Pinyon that wrote it"
+        ) from error
+    except ValueError as error:
+        raise _unusable(path, str(error)) from error
     broken = _broken_invariant(manifest)
     if broken is not None:
         raise _unusable(path, broken)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pinyon.model.batches import offsets_of, take_sparse_rows
 from pinyon.model.record import BytesColumn, Int64s, Record, SparseColumn, SparseVector
-from pinyon.segment.column_file import CheckedColumn, ColumnFile
+from pinyon.segment.checked_column import CheckedColumn
+from pinyon.segment.column_file import ColumnFile
 from pinyon.segment.id_hash import UInt64s
 from pinyon.segment.layout import SEGMENT_KIND, NamespaceRows, check_columns
 from pinyon.segment.verification import read_namespaces, verify_rows
@@ -107,23 +108,31 @@ class Segment:
 
     def ids_from(self, rows: NamespaceRows, prefix: str, after: str | None) -> Iterator[tuple[str, int]]:
         """Ids of a namespace with `prefix`, in byte order, those after `after`, each with its row."""
-        order = self._id_order.slice(rows.start, rows.stop)
         is_after = after is not None and after >= prefix
-        wanted = (after if after is not None and is_after else prefix).encode()
-        low, high = 0, len(order)
-        while low < high:
-            middle = (low + high) // 2
-            (id_,) = self._pieces(self._ids, self._id_offsets, order[middle : middle + 1].astype(np.int64))
-            if id_ < wanted or (is_after and id_ == wanted):
-                low = middle + 1
-            else:
-                high = middle
-        for start in range(low, len(order), _LISTED_ROWS):
+        order = self.rows_by_id(rows, after) if is_after else self._rows_from(rows, prefix.encode(), is_after=False)
+        for start in range(0, len(order), _LISTED_ROWS):
             chunk = order[start : start + _LISTED_ROWS].astype(np.int64)
             for name, row in zip(self.ids(chunk), chunk.tolist(), strict=True):
                 if not name.startswith(prefix):
                     return
                 yield name, row
+
+    def rows_by_id(self, rows: NamespaceRows, after: str | None) -> NDArray[np.uint32]:
+        """The rows of a namespace in byte order of their ids, of those after `after`: a view."""
+        return self._rows_from(rows, b"" if after is None else after.encode(), is_after=after is not None)
+
+    def _rows_from(self, rows: NamespaceRows, id_: bytes, is_after: bool) -> NDArray[np.uint32]:
+        """The rows of a namespace in byte order of their ids, beginning with `id_`, or behind it."""
+        order = self._id_order.slice(rows.start, rows.stop)
+        low, high = 0, len(order)
+        while low < high:
+            middle = (low + high) // 2
+            (found,) = self._pieces(self._ids, self._id_offsets, order[middle : middle + 1].astype(np.int64))
+            if found < id_ or (is_after and found == id_):
+                low = middle + 1
+            else:
+                high = middle
+        return order[low:]
 
     def sparse_rows(self, start: int, stop: int) -> SparseColumn:
         """Sparse vectors of the rows from `start` to `stop`: views."""

@@ -10,7 +10,8 @@ import numpy as np
 
 from pinyon.model.batches import squared_norms
 from pinyon.model.record import Int64s
-from pinyon.segment.column_file import ColumnFile, data_loss
+from pinyon.segment.column_file import ColumnFile
+from pinyon.segment.column_format import data_loss
 from pinyon.segment.id_hash import id_hashes
 from pinyon.segment.id_order import id_order
 from pinyon.segment.layout import NamespaceRows

@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from pinyon.model.batches import offsets_of, squared_norms
 from pinyon.model.record import BytesColumn, Float32s, Int64s, SparseColumn
-from pinyon.segment.column_file import ColumnFileWriter
+from pinyon.segment.column_file_writer import ColumnFileWriter
 from pinyon.segment.id_hash import UInt64s, id_hashes
 from pinyon.segment.id_order import id_order
 from pinyon.segment.layout import RESERVED, ROW_COUNT_MAX, SEGMENT_KIND, dtype_of

@@ -6,6 +6,7 @@ What must hold:
 - A request is checked whole before anything changes.
 - No change waits for a model of another one: models are loaded before the changes take turns.
 - An index is ready when `create` returns, and gone when `delete` returns.
+- An index that could not be opened is listed and described, and can be deleted; nothing else of it changes.
 """
 
 import threading
@@ -15,7 +16,13 @@ import msgspec
 
 from pinyon.clock import Clock, IdSource
 from pinyon.engine.report import Report
-from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, PermissionDeniedError
+from pinyon.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from pinyon.inference.info import ModelInfo
 from pinyon.model.index import Embed, IndexDefinition
 from pinyon.service.embed_rules import changed_embed, check_same, check_vectors_fit, new_embed, with_vectors_of
@@ -34,8 +41,8 @@ from pinyon.service.index_rules import (
 class Indexes(Protocol):
     """The indexes of this server, with their files and their open ports.
 
-    `create`, `change` and `delete` are never called by two threads at once; `definitions` and `get` may be called at
-    any time. All may raise UnavailableError where the disk fails.
+    `create`, `change` and `delete` are never called by two threads at once; the others may be called at any time. All
+    may raise UnavailableError where the disk fails.
     """
 
     def definitions(self) -> list[IndexDefinition]:
@@ -48,6 +55,10 @@ class Indexes(Protocol):
         Raises:
             NotFoundError: `Resource {name} not found`.
         """
+        ...
+
+    def why_closed(self, name: str) -> str | None:
+        """Why an index is not served, and what to do about it; None if it is served, or if there is none."""
         ...
 
     def create(self, definition: IndexDefinition) -> IndexDefinition:
@@ -136,6 +147,10 @@ class ControlPlane:
         """
         return self._indexes.get(name)
 
+    def is_ready(self, name: str) -> bool:
+        """False for an index that could not be opened."""
+        return self._indexes.why_closed(name) is None
+
     def create_index(self, request: CreateIndex) -> IndexDefinition:
         """Create an index, ready at once.
 
@@ -158,11 +173,13 @@ class ControlPlane:
         Raises:
             InvalidArgumentError: as `create_index` does.
             NotFoundError: no index has that name.
+            FailedPreconditionError: the index could not be opened.
             UnavailableError: the model cannot be loaded.
         """
         while True:
             before = self._indexes.get(name)
             after = self._configured(before, request)
+            self._check_may_change(before, after)
             with self._changing:
                 if self._indexes.get(name) == before:
                     self._indexes.change(after)
@@ -227,6 +244,14 @@ class ControlPlane:
             tags=merged_tags(definition.tags, request.tags or {}),
             embed=self._configured_embed(definition, request.embed),
         )
+
+    def _check_may_change(self, before: IndexDefinition, after: IndexDefinition) -> None:
+        """Refuse to change an index that is not served, but for its protection: else it could never be deleted."""
+        why_closed = self._indexes.why_closed(before.name)
+        if why_closed and after != msgspec.structs.replace(before, deletion_protection=after.deletion_protection):
+            raise FailedPreconditionError(
+                f"{why_closed} Until it is open again, nothing of it can be changed but its deletion protection."
+            )
 
     def _configured_embed(self, definition: IndexDefinition, request: EmbedRequest | None) -> Embed | None:
         if request is None:

@@ -303,15 +303,12 @@ class DataPlane:
         own = self._index.filterable_fields(namespace)
         return self.definition.filterable_fields if own is None else own
 
-    def _exists(self, namespace: str) -> bool:
-        return self._index.has_namespace(namespace)
-
     def _check_exists(self, namespace: str) -> None:
-        if namespace != DEFAULT_NAMESPACE and not self._exists(namespace):
+        if namespace != DEFAULT_NAMESPACE and not self._index.has_namespace(namespace):
             raise NotFoundError("Namespace not found")
 
     def _check_namespace_count(self, namespace: str) -> None:
-        if not self._exists(namespace) and self._index.namespace_count >= limits.NAMESPACES_PER_INDEX_MAX:
+        if not self._index.is_listed(namespace) and self._index.namespace_count >= limits.NAMESPACES_PER_INDEX_MAX:
             raise InvalidArgumentError(
                 f"Cannot create more than {limits.NAMESPACES_PER_INDEX_MAX} namespaces in one index"
             )

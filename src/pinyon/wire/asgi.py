@@ -25,7 +25,7 @@ from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.error_bodies import error_response
 from pinyon.wire.grpc.errors import error_trailers
 from pinyon.wire.grpc.reply import GrpcReply
-from pinyon.wire.http import Headers, Request, Response
+from pinyon.wire.http import Headers, Request, Response, join_recalls
 from pinyon.wire.workers import Workers
 
 Scope: TypeAlias = Mapping[str, Any]
@@ -98,7 +98,10 @@ class Application:
         """Answer one request, as ASGI calls it."""
         if scope["type"] != "http":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        pairs = scope["headers"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in pairs}
+        if len(headers) != len(pairs):
+            join_recalls(headers, pairs)
         exchange = _Exchange(scope, headers, receive, send, self._gate.ids.new_id(), self._gate.clock.monotonic_s())
         try:
             if headers.get("content-type", "").startswith("application/grpc"):

@@ -1,5 +1,6 @@
 """An HTTP request with its whole body, and a response: what REST handlers see of HTTP."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, TypeAlias
@@ -11,7 +12,7 @@ from pinyon.protobuf.wire_format import Buffer
 from pinyon.wire.api_version import ApiVersion
 
 Headers: TypeAlias = dict[str, str]
-"""Names in lower case, as HTTP/2 has them; several values of one name are not told apart."""
+"""Names in lower case, as HTTP/2 has them; of several values of one name the last, but see `join_recalls`."""
 
 REQUEST_LSN: Final = "x-pinecone-request-lsn"
 """On a write: its own LSN."""
@@ -24,11 +25,19 @@ TARGET_RECALL: Final = "x-pinyon-target-recall"
 _SHOWN_LENGTH_MAX: Final = 40
 
 
+def join_recalls(headers: Headers, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+    """Show all values of a recall that was given more than once, as HTTP joins them: `target_recall` refuses that."""
+    name = TARGET_RECALL.encode()
+    recalls = [value.decode("latin-1") for each, value in pairs if each == name]
+    if recalls:
+        headers[TARGET_RECALL] = ", ".join(recalls)
+
+
 def target_recall(headers: Headers) -> float | None:
     """What a query asks to find; None where it leaves that to the index.
 
     Raises:
-        InvalidArgumentError: it is not a number above 0 and at most 1.
+        InvalidArgumentError: it is not a number above 0 and at most 1, or it is given more than once.
     """
     text = headers.get(TARGET_RECALL)
     if text is None:

@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 
 from pinyon.engine.database import Database
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import CreateNamespace, DeleteRecords, UpsertRecords
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.errors import NotFoundError, UnavailableError

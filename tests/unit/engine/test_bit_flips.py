@@ -16,7 +16,7 @@ from pinyon.engine.findings import Kind
 from pinyon.engine.index import Index
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.verification import verify
-from pinyon.errors import DataLossError, FailedPreconditionError
+from pinyon.errors import DataLossError, PinyonError, UnavailableError
 from pinyon.filter.parser import parse
 from pinyon.log.frame import FILE_HEADER_BYTES
 from pinyon.model.metric import Metric
@@ -87,15 +87,16 @@ def answers_of(files: Files, path: str) -> tuple[dict[str, Any], int]:
 
     Every error names `path`.
     """
-    answers, errors = {}, []
+    answers: dict[str, Any] = {}
+    errors: list[PinyonError] = []
     try:
         with closing(open_database(storage_of(files))) as database:
             for question, ask in QUESTIONS.items():
                 try:
                     answers[question] = ask(database)
-                except (DataLossError, FailedPreconditionError) as error:
+                except (DataLossError, UnavailableError) as error:  # The latter where the index is closed.
                     errors.append(error)
-    except (DataLossError, FailedPreconditionError) as error:
+    except DataLossError as error:
         errors.append(error)
     assert [error.message for error in errors if path not in error.message] == []
     return answers, len(errors)

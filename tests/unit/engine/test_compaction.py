@@ -12,7 +12,7 @@ from pinyon.engine import compaction, flush
 from pinyon.engine.compaction import CompactionOptions, choose
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteNamespace, DeleteRecords, Operation, PatchRecords, UpsertRecords
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.model.index import Deployment, IndexDefinition

@@ -117,13 +117,14 @@ def test_records_without_a_catalog_are_data_loss_and_stay(disk: SimulatedDisk) -
 
 
 @pytest.mark.parametrize("written", [False, True])
-def test_an_index_without_log_files_is_data_loss(disk: SimulatedDisk, written: bool) -> None:
+def test_an_index_without_log_files_stays_closed(disk: SimulatedDisk, written: bool) -> None:
     index = open_database(disk).create(definition("a"))
     if written:
         index.write(RECORDS)
     disk.remove_tree("indexes/id-of-a")
-    with pytest.raises(DataLossError, match="indexes/id-of-a/log, the log of the index a, has no files"):
-        open_database(disk)
+    with pytest.raises(UnavailableError, match="indexes/id-of-a/log, the log of the index a, has no files"):
+        open_database(disk).index("a")
+    assert disk.list_directory("indexes") == []
 
 
 def test_the_catalog_is_there_before_any_index(disk: SimulatedDisk) -> None:
@@ -200,5 +201,5 @@ def test_a_damaged_log_names_its_file(disk: SimulatedDisk) -> None:
     content = bytearray(disk.read(path))
     content[100] ^= 1
     disk.replace(path, bytes(content))
-    with pytest.raises(DataLossError, match=path):
-        open_database(disk)
+    with pytest.raises(UnavailableError, match=path):
+        open_database(disk).index("a")

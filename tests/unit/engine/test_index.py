@@ -47,6 +47,7 @@ def open_index(storage: MemoryStorage) -> Index:
     salts = count(len(storage.list_directory("i/log")))
     storage.make_directory("i")
     store = SegmentStore(storage, "i", DEFINITION)
+    store.make_folder()
     return Index(DEFINITION, FileLog.open(storage, "i/log", new_salt=lambda: next(salts).to_bytes(16, "little")), store)
 
 
@@ -210,7 +211,37 @@ def test_namespaces_are_described(index: Index) -> None:
     assert index.namespace_count == 2
     index.write(DeleteRecords("n", ["a", "b"]))
     assert index.record_counts() == (4, {"declared": 0})
+    assert index.describe_namespace("n") is None
     assert index.has_namespace("n")
+    assert not index.is_listed("n")
+    assert index.namespace_count == 1
+
+
+def test_records_are_counted_at_the_lsn_that_is_named(index: Index) -> None:
+    lock = index._state.lock
+
+    class WriteOnRelease:
+        """The index's lock, which another writer takes as soon as it can."""
+
+        def __enter__(self) -> None:
+            lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            lock.release()
+            index._state.lock = lock
+            index.write(upsert("b"))
+
+    index.write(upsert("a"))
+    index._state.lock = WriteOnRelease()  # type: ignore[assignment]
+    assert index.record_counts() == (1, {"n": 1})
+    assert index.record_counts() == (2, {"n": 2})
+
+
+def test_counts_once_given_never_change(index: Index) -> None:
+    index.write(upsert("a"))
+    _, before = index.record_counts()
+    index.write(upsert("b"))
+    assert before == {"n": 1}
 
 
 def test_a_restart_finds_the_same_and_goes_on() -> None:
@@ -242,7 +273,7 @@ def test_an_entry_that_is_no_operation_is_data_loss() -> None:
     log = FileLog.open(storage, "i/log", new_salt=lambda: bytes(16))
     log.append([[b"not an operation"]])
     log.close()
-    with pytest.raises(DataLossError):
+    with pytest.raises(DataLossError, match=r"^i/log/00000000000000000001\.log, entry 1: a log entry cannot be read"):
         open_index(storage)
 
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from pinyon.engine.database import Database
-from pinyon.engine.inspection import IndexOnDisk, inspect
+from pinyon.engine.inspection import inspect
+from pinyon.engine.inspection_report import IndexOnDisk
 from pinyon.engine.operations import DeleteNamespace, UpsertRecords
 from pinyon.errors import NotFoundError
 from pinyon.inspection_text import lines_of
@@ -135,6 +136,28 @@ def test_what_cannot_be_read_is_a_problem_and_the_rest_is_told(path):
         assert {item.name: item.record_count for item in index.namespaces}["small-2"] == 12
 
 
+def test_without_the_manifest_nobody_can_tell_what_is_left_over():
+    storage = storage_of(flipped(FILES, f"{FILMS_PATH}/manifest.json", 9, 0))
+    index = films(storage)
+    assert (index.manifest_lsn, index.segments, index.namespaces, index.leftovers) == (None, [], [], [])
+    assert index.segment_bytes == sum(size for path, size in SIZE.items() if path.startswith(SEGMENTS))
+    assert [file.path for file in index.log.files] == [f"{LOG}/{lsn:020}.log" for lsn in (12, 15)]
+    assert len(index.problems) == 1, "the log is not blamed for what only the manifest tells"
+    text = "\n".join(lines_of(inspect(storage, FILMS.name, namespaces_max=1)))
+    assert "  manifest    cannot be read; without it, nobody can tell which files are needed or left over\n" in text
+    assert "\n  left over " not in text
+    assert text.endswith(f"\n  problem     {index.problems[0]}")
+
+
+def test_an_index_without_a_flush_has_no_manifest_and_no_problem():
+    storage = MemoryStorage()
+    database = open_database(storage)
+    database.create(FILMS)
+    database.close()
+    index = films(storage)
+    assert (index.manifest_lsn, index.segments, index.problems) == (0, [], [])
+
+
 def test_a_write_that_was_cut_short_is_no_problem():
     path = f"{LOG}/{15:020}.log"
     storage = storage_of({**FILES, path: FILES[path] + b"PYNF"})
@@ -212,6 +235,7 @@ def check_of_server(storage: Storage) -> int:
     """Whether the numbers are of one moment; gives the LSN of the manifest."""
     (index,) = inspect(storage, namespaces_max=9).indexes
     assert index.problems == []
+    assert index.manifest_lsn is not None
     (namespace,) = index.namespaces
     assert namespace.record_count == 10 * index.manifest_lsn
     assert namespace.record_count + namespace.waiting_records == 10 * index.log.last_lsn

@@ -17,7 +17,7 @@ from pinyon.engine.background import Work
 from pinyon.engine.compaction import CompactionOptions
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteNamespace, DeleteRecords, UpsertRecords
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_build import BuildOptions

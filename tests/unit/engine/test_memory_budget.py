@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pinyon.engine.background import Work
-from pinyon.engine.maintenance import MAINTENANCE_OPTIONS, MaintenanceOptions
+from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
 from pinyon.engine.memory_budget import options_within
 from pinyon.engine.segment_build import BuildOptions
 from tests.unit.engine.searched_index import clustered, definition_of, new_database, searched_index, write

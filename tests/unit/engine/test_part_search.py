@@ -12,7 +12,7 @@ from pinyon.ann.quantised import Quantised
 from pinyon.engine import part_search
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteRecords, UpsertRecords
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_build import BuildOptions

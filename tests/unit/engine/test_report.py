@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from pinyon.engine.background import Work
-from pinyon.engine.maintenance import MaintenanceOptions
+from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteRecords
 from pinyon.engine.report import Report
 from pinyon.engine.segment_build import BuildOptions
@@ -62,7 +62,7 @@ def test_what_is_under_way_is_named() -> None:
     flushes.pop()()
     assert index.report().under_way == []
     seen: list[list[str]] = []
-    index.maintenance._tune = lambda *_: seen.append(index.report().under_way)  # type: ignore[method-assign]
+    index.maintenance.recall.tune = lambda *_: seen.append(index.report().under_way)  # type: ignore[method-assign]
     database.tick()
     works.pop()()
     assert seen[0] == ["tune"]

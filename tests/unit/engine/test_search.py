@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinyon.engine import memtable as memtable_module
+from pinyon.engine.matching import matching_places
 from pinyon.engine.memtable import Memtable
 from pinyon.engine.places import ids_of
-from pinyon.engine.search import matching_rows, search
+from pinyon.engine.search import search
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
 from pinyon.filter.parser import parse
@@ -249,5 +250,5 @@ def test_an_empty_view_has_no_matches() -> None:
 def test_rows_that_match_a_filter_are_the_living_ones() -> None:
     condition = parse({"even": True})
     assert condition is not None
-    found = ids_of(matching_rows(view_of(RECORDS), condition))
+    found = ids_of(matching_places(view_of(RECORDS), condition))
     assert sorted(found) == engine_model.matching_ids(RECORDS, condition)

@@ -45,7 +45,7 @@ def compare_queries(index: Index, queries: Float32s) -> None:
     for query in queries:
         index.search(index.read("n")[0], plan(query))
         for _ in range(10):
-            index.maintenance.watch.tick()
+            index.maintenance.recall.watch.tick()
         index.maintenance.settle()
 
 

@@ -11,7 +11,7 @@ from pinyon.filter.ast import Equals
 from pinyon.filter.evaluate import evaluate
 from pinyon.filter.matcher import matches
 from pinyon.filter.parser import parse
-from pinyon.filter.select import estimate, select
+from pinyon.filter.select import select
 from pinyon.filter.selection import Selection
 from pinyon.filter.stored_columns import SCANNED_ROWS, StoredColumns
 from pinyon.filter.term import digest
@@ -107,33 +107,6 @@ def test_selected_rows_are_those_that_match(
     assert selection.mask().dtype == np.bool_
     assert (selection.count, selection.row_count) == (len(expected), _ROW_COUNT)
     assert np.flatnonzero(evaluate(condition, columns)).tolist() == expected
-    assert estimate(condition, columns) >= len(expected)
-
-
-@pytest.mark.parametrize(
-    ("expression", "at_most"),
-    [
-        ({"user": "u7"}, 2),
-        ({"user": {"$ne": "u7"}}, 1998),
-        ({"user": {"$in": ["u7", "u8", "nobody"]}}, 4),
-        ({"year": {"$gte": 10, "$lt": 20}}, 20),
-        ({"$and": [{"year": {"$gte": 10}}, {"$and": [{"year": {"$lt": 20}}, {"genre": "drama"}]}]}, 20),
-        ({"year": {"$in": [10, 11]}}, 4),
-        ({"user": "u7", "genre": "drama"}, 2),
-        ({"$or": [{"user": "u7"}, {"year": 3}]}, 4),
-        ({"$not": {"user": "u7", "genre": "comedy"}}, 2000),
-        ({"genre": {"$exists": False}}, 0),
-        ({"absent": 1}, 0),
-    ],
-    ids=str,
-)
-def test_estimates(expression: dict[str, Any], at_most: int) -> None:
-    condition = parse(expression)
-    assert condition is not None
-    reads = Reads()
-    assert estimate(condition, reads.columns) == at_most
-    assert estimate(condition, ListColumns(RECORDS)) == _ROW_COUNT
-    assert reads.rows == []
 
 
 def test_few_matching_rows_are_held_as_rows_and_many_as_a_mask() -> None:

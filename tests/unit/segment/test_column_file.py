@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pinyon.errors import DataLossError, FailedPreconditionError, UnavailableError
-from pinyon.segment.column_file import CHUNK_BYTES, HEADER_BYTES, TRAILER_BYTES, ColumnFile, ColumnFileWriter
+from pinyon.segment.column_file import ColumnFile
+from pinyon.segment.column_file_writer import ColumnFileWriter
+from pinyon.segment.column_format import CHUNK_BYTES, HEADER_BYTES, TRAILER_BYTES
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.memory import MemoryStorage
 from pinyon.storage.protocol import Storage

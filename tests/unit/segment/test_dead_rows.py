@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinyon.errors import DataLossError, FailedPreconditionError
-from pinyon.segment.column_file import ColumnFileWriter
+from pinyon.segment.column_file_writer import ColumnFileWriter
 from pinyon.segment.dead_rows import read_dead_rows, write_dead_rows
 from pinyon.storage.memory import MemoryStorage
 

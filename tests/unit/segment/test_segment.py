@@ -14,7 +14,8 @@ from pinyon.errors import DataLossError, FailedPreconditionError
 from pinyon.model.batches import bytes_column, sparse_column
 from pinyon.model.record import BytesColumn, Float32s, Record, SparseColumn, SparseVector
 from pinyon.segment import writer
-from pinyon.segment.column_file import ColumnFile, ColumnFileWriter
+from pinyon.segment.column_file import ColumnFile
+from pinyon.segment.column_file_writer import ColumnFileWriter
 from pinyon.segment.id_hash import id_hashes
 from pinyon.segment.layout import SEGMENT_KIND
 from pinyon.segment.segment import Segment

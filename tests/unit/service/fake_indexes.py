@@ -15,6 +15,7 @@ class FakeIndexes:
     def __init__(self) -> None:
         self._by_name: dict[str, IndexDefinition] = {}
         self._ports = count(5081)
+        self.closed: dict[str, str] = {}
 
     def definitions(self) -> list[IndexDefinition]:
         return list(self._by_name.values())
@@ -23,6 +24,9 @@ class FakeIndexes:
         if name not in self._by_name:
             raise NotFoundError(f"Resource {name} not found")
         return self._by_name[name]
+
+    def why_closed(self, name: str) -> str | None:
+        return self.closed.get(name)
 
     def create(self, definition: IndexDefinition) -> IndexDefinition:
         assert definition.name not in self._by_name
@@ -35,7 +39,7 @@ class FakeIndexes:
         self._by_name[definition.name] = definition
 
     def report(self) -> Report:
-        return report_of([], None, 0)
+        return report_of([], [], None, 0)
 
     def delete(self, name: str) -> None:
         del self._by_name[name]

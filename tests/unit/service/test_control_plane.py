@@ -6,7 +6,14 @@ from threading import Barrier, BrokenBarrierError
 
 import pytest
 
-from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError, PermissionDeniedError, PinyonError
+from pinyon.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    PinyonError,
+)
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.service.control_plane import ControlPlane
@@ -161,6 +168,27 @@ def test_a_protected_index_is_not_deleted_until_the_protection_is_lifted(control
         "Deletion protection is enabled for this index. Disable deletion protection before retrying."
     )
     control_plane.configure_index("docs", ConfigureIndex(deletion_protection=False))
+    control_plane.delete_index("docs")
+    assert control_plane.list_indexes() == []
+
+
+def test_of_an_index_that_is_closed_only_the_protection_changes_until_it_is_deleted(
+    control_plane: ControlPlane, indexes: FakeIndexes
+) -> None:
+    created = control_plane.create_index(
+        CreateIndex(name="docs", deployment=SERVERLESS, dimension=3, deletion_protection=True, tags={"a": "1"})
+    )
+    assert control_plane.is_ready("docs")
+    indexes.closed["docs"] = "The index docs is closed."
+    assert not control_plane.is_ready("docs")
+    assert control_plane.list_indexes() == [control_plane.describe_index("docs")] == [created]
+    with pytest.raises(FailedPreconditionError, match=r"^The index docs is closed. Until it is open again, nothing"):
+        control_plane.configure_index("docs", ConfigureIndex(deletion_protection=False, tags={"a": "2"}))
+    assert control_plane.describe_index("docs") == created
+    with pytest.raises(AlreadyExistsError):
+        control_plane.create_index(DOCS)
+    # Clients send the tags that they see, too.
+    control_plane.configure_index("docs", ConfigureIndex(deletion_protection=False, tags={"a": "1"}))
     control_plane.delete_index("docs")
     assert control_plane.list_indexes() == []
 

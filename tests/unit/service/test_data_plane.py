@@ -488,6 +488,16 @@ def test_an_index_has_so_many_namespaces(plane, monkeypatch):
     put(plane, "other", x=[1, 1])
 
 
+def test_an_empty_namespace_counts_against_no_limit(plane, monkeypatch):
+    monkeypatch.setattr(limits, "NAMESPACES_PER_INDEX_MAX", 2)
+    plane.delete(Delete("other", ids=["c"]))
+    assert counts(plane) == {"__default__": 2}
+    put(plane, "third", x=[1, 1])
+    with pytest.raises(InvalidArgumentError, match="more than 2 namespaces"):
+        put(plane, "other", x=[1, 1])
+    plane.delete(Delete("other", ids=["c"]))  # It is not known any more, and not unknown yet.
+
+
 @pytest.mark.parametrize("of_namespace", [False, True])
 def test_only_fields_of_the_schema_may_be_filtered(of_namespace):
     plane = data_plane(filterable_fields=("other",) if of_namespace else ("genre",))

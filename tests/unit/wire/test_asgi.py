@@ -60,6 +60,7 @@ class Exchange:
     chunks: Sequence[bytes | None] = (b"",)
     method: str = "POST"
     query_string: bytes = b""
+    repeated: Sequence[tuple[bytes, bytes]] = ()
     sent: list[dict[str, Any]] = field(default_factory=list)
     read: int = 0
     before_read: Callable[[], Awaitable[Any]] | None = None
@@ -71,7 +72,10 @@ class Exchange:
             "path": self.path,
             "raw_path": self.path.encode(),
             "query_string": self.query_string,
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in self.headers.items()],
+            "headers": [
+                *((name.encode(), value.encode("latin-1")) for name, value in self.headers.items()),
+                *self.repeated,
+            ],
         }
         await application(scope, self._receive, self._send)
 
@@ -392,3 +396,22 @@ def test_other_protocols_are_ignored(kind):
             await Application(gate, Handler())({"type": kind}, unused, unused)
 
     asyncio.run(run())
+
+
+# Headers that come more than once.
+
+
+@pytest.mark.parametrize("sent", [KEY, GRPC])
+@pytest.mark.parametrize(("second", "shown"), [("1", "0.5, 1"), ("0.5", "0.5, 0.5"), ("", "0.5, ")])
+def test_a_recall_that_is_given_twice_is_shown_as_both(sent, second, shown):
+    headers = {"x-pinyon-target-recall": "0.5", **sent}
+    (seen,) = talk(Exchange(headers=headers, repeated=[(b"x-pinyon-target-recall", second.encode())])).seen
+    assert (seen[2] if sent is GRPC else seen.headers)["x-pinyon-target-recall"] == shown
+
+
+def test_of_other_headers_the_last_counts():
+    headers = {"x-pinyon-target-recall": "0.5", "x-note": "one", **KEY}
+    (seen,) = talk(Exchange(headers=headers, repeated=[(b"x-note", b"two")])).seen
+    assert (seen.headers["x-note"], seen.headers["x-pinyon-target-recall"]) == ("two", "0.5")
+    (seen,) = talk(Exchange(headers={"x-note": "one", **KEY}, repeated=[(b"x-note", b"two")])).seen
+    assert "x-pinyon-target-recall" not in seen.headers

@@ -18,7 +18,7 @@ BODIES = {
     "/query": {"topK": 1, "vector": [1, 0]},
     "/records/namespaces/n/search": {"query": {"top_k": 1, "vector": {"values": [1, 0]}}},
 }
-WRONG = ["", "0", "1.5", "nan", "most", "-1", "97%", "1" * 5000]
+WRONG = ["", "0", "1.5", "nan", "most", "-1", "97%", "1" * 5000, "0.5, 1", "1, 1"]
 
 
 @pytest.fixture

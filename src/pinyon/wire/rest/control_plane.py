@@ -107,7 +107,8 @@ class ControlPlaneRoutes:
         return Response(200, msgspec.json.encode(self._control_plane.report()))
 
     def _show(self, definition: IndexDefinition, request: Request) -> dict[str, Any]:
-        return show_index(definition, request.api_version, self._host_of(definition))
+        is_ready = self._control_plane.is_ready(definition.name)
+        return show_index(definition, request.api_version, self._host_of(definition), is_ready=is_ready)
 
 
 def _name(request: Request) -> str:

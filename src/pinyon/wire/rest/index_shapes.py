@@ -12,6 +12,9 @@ from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.rest.index_schema import DENSE_NAME, SPARSE_NAME
 
 _READY: Final = {"ready": True, "state": "Ready"}
+_CLOSED: Final = {"ready": False, "state": "InitializationFailed"}
+"""The `Failed` of 2026-07 would be a word that clients of older versions refuse; all know this one."""
+
 _READ_CAPACITY: Final = {
     "mode": "OnDemand",
     "status": {"state": "Ready", "current_replicas": None, "current_shards": None},
@@ -21,17 +24,17 @@ _SPARSE_DIMENSION: Final = 1
 """Shown for sparse indexes to versions that have none: their clients require a dimension of 1 to 20000."""
 
 
-def show_index(definition: IndexDefinition, version: ApiVersion, host: str) -> dict[str, Any]:
+def show_index(definition: IndexDefinition, version: ApiVersion, host: str, *, is_ready: bool = True) -> dict[str, Any]:
     """The JSON object of an index.
 
     Args:
         definition: the index.
         version: the API version of the request.
         host: where clients reach its data plane.
+        is_ready: False if it could not be opened.
     """
-    if version.has_schema_indexes:
-        return _with_schema(definition, host)
-    return _with_spec(definition, version, host)
+    shown = _with_schema(definition, host) if version.has_schema_indexes else _with_spec(definition, version, host)
+    return shown | {"status": _READY if is_ready else _CLOSED}
 
 
 def _protection(definition: IndexDefinition) -> str:
@@ -59,7 +62,7 @@ def _with_spec(definition: IndexDefinition, version: ApiVersion, host: str) -> d
         shown["tags"] = definition.tags
     if version.at_least(ApiVersion.V2025_01) and definition.embed is not None:
         shown["embed"] = _embed(definition, definition.embed)
-    return shown | {"spec": _spec(definition, version), "status": _READY}
+    return shown | {"spec": _spec(definition, version)}
 
 
 def _embed(definition: IndexDefinition, embed: Embed) -> dict[str, Any]:
@@ -98,7 +101,6 @@ def _with_schema(definition: IndexDefinition, host: str) -> dict[str, Any]:
     shown = {
         "name": definition.name,
         "host": host,
-        "status": _READY,
         "schema": {"fields": _schema_fields(definition)},
         "deployment": _deployment(definition.deployment),
         "deletion_protection": _protection(definition),

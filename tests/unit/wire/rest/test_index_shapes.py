@@ -232,3 +232,10 @@ def test_showing_an_index_does_not_change_it() -> None:
         show_index(index, version, HOST)
     assert index == dense(deployment=POD, filterable_fields=("genre",))
     assert "metadata_config" not in POD.options
+
+
+@pytest.mark.parametrize("version", ApiVersion)
+def test_an_index_that_is_not_ready_says_so_in_a_word_that_all_versions_know(version: ApiVersion) -> None:
+    ready, closed = (show_index(dense(), version, HOST, is_ready=is_ready) for is_ready in (True, False))
+    assert closed == ready | {"status": {"ready": False, "state": "InitializationFailed"}}
+    assert ready["status"] == READY

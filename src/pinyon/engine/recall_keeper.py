@@ -1,0 +1,192 @@
+"""What keeps the promised recall of an index: efforts that are known for every structure, graphs, and comparisons.
+
+What must hold:
+
+- a structure is tuned for the highest recall that it is asked for; one that a tuning could not bring there is not tuned
+  for the same recall again;
+- where queries found too little, the segments that they were searched in are tuned again, where there are enough
+  queries of callers to do so with;
+- what is found out about a segment is durable when the task that found it out ends.
+
+Thread rule: any thread may ask; only one at a time does what is to be done (see `pinyon.engine.maintenance`).
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from pinyon.ann.effort import EffortTable
+from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
+from pinyon.engine.index_state import IndexState
+from pinyon.engine.maintenance_options import MaintenanceOptions
+from pinyon.engine.part import LiveSegment
+from pinyon.engine.recall_watch import RecallWatch, compare
+from pinyon.engine.tuning import GRAPH_QUERIES, Tuner
+from pinyon.errors import DataLossError
+from pinyon.model.recall import tagged_recall
+from pinyon.model.record import Float32s
+from pinyon.telemetry import log_event
+
+_QUANTISED: Final = "quantised"
+_GRAPH: Final = "graph"
+
+log = logging.getLogger(__name__)
+
+
+class RecallKeeper:
+    """Knows what is missing for the promised recall of one index, and does it.
+
+    Attributes:
+        watch: whether queries find what they should.
+    """
+
+    def __init__(self, state: IndexState, options: MaintenanceOptions) -> None:
+        """Begin with what the segments of `state` know."""
+        self._state = state
+        self._options = options
+        self._tuned_for: dict[tuple[int, str], float] = {}
+        self._outdated: set[tuple[int, str]] = set()
+        self.watch = RecallWatch()
+
+    @property
+    def target_recall(self) -> float:
+        """The share of the true nearest rows that queries find on average, where they do not ask for another."""
+        tagged = tagged_recall(self._state.definition().tags)
+        return self._options.target_recall if tagged is None else tagged
+
+    def wants_graph_opened(self, live: LiveSegment) -> bool:
+        """True if there is a graph on disk that is not searched yet."""
+        return live.has_graph and live.structures is not None and live.structures.graph is None
+
+    def wants_graph_built(self, live: LiveSegment) -> bool:
+        """True if a segment is to have a graph and has none."""
+        return (
+            live.structures is not None
+            and self._has_dense
+            and not live.has_graph
+            and 0 < self._options.graph_rows_min <= live.row_count
+            and graph_build_bytes(live) <= self._options.graph_build_bytes_max
+        )
+
+    def untuned(self, live: LiveSegment) -> list[str]:
+        """The structures of a segment of which it is not known how to find what is wanted, and may become known."""
+        if live.structures is None or not self._has_dense:
+            return []
+        present = [_QUANTISED] if live.structures.graph is None else [_QUANTISED, _GRAPH]
+        wanted = self._wanted
+        return [name for name in present if self._is_untuned(live, name, wanted)]
+
+    def open_graph(self, live: LiveSegment) -> None:
+        """Let a graph on disk be searched; one that is damaged is given up, so that another is built."""
+        assert live.structures is not None
+        try:
+            live.structures.graph = open_graph(self._state.store, live)
+        except DataLossError as error:
+            # Nothing is lost: the rows are searched without it.
+            log.warning("index %s: %s; the graph is built anew", self._state.definition().name, error.message)
+            live.has_graph = False
+            self._commit_changes(live)
+
+    def build_graph(self, live: LiveSegment) -> None:
+        """Build the graph of a segment and let it be searched, unless the segment goes meanwhile."""
+        assert live.structures is not None
+        check = self._state.check_open
+        tuner = Tuner(live, self._state.definition().metric, check=check, queries_max=GRAPH_QUERIES)
+        wanted = self._wanted
+        efforts = build_graph(self._state.store, live, lambda: self._is_gone(live), tuner, wanted)
+        if efforts is None:
+            return
+        self._tuned_for[live.number, _GRAPH] = wanted
+        live.efforts = {**live.efforts, _GRAPH: efforts}
+        live.structures.graph = open_graph(self._state.store, live)
+        live.has_graph = True
+        self._commit_changes(live)
+
+    def tune(self, live: LiveSegment, structures: Sequence[str]) -> None:
+        """Measure what some structures of a segment take for the wanted recall."""
+        live.efforts = {**live.efforts, **self._measured(live, structures)}
+        self._commit_changes(live)
+
+    def compare_recall(self) -> None:
+        """Compare what a query found with what it should have; where that is too little, searches try harder."""
+        kept = self.watch.take()
+        if kept is None:
+            return
+        with self._state.lock:
+            namespace = self._state.namespaces.by_name.get(kept.namespace)
+            view = None if namespace is None else namespace.view(self._state.lsn)
+        target = self.target_recall
+        if view is None or target >= 1:
+            return
+        recall = compare(view, kept.plan, self.watch.raised(target))
+        mean = None if recall is None else self.watch.add(recall, target)
+        if mean is not None:
+            self._distrust([part.live for part in view.parts if part.live.structures is not None])
+            self._warn(target, mean)
+
+    @property
+    def _has_dense(self) -> bool:
+        return self._state.definition().dimension is not None
+
+    @property
+    def _wanted(self) -> float:
+        """What structures are tuned for."""
+        return self.watch.wanted(self.target_recall)
+
+    def _queries(self, live: LiveSegment) -> Float32s | None:
+        """Queries of callers to tune a dedicated segment with; None while they are too few."""
+        return self.watch.queries(live.segment.namespaces[0].name)
+
+    def _is_untuned(self, live: LiveSegment, structure: str, wanted: float) -> bool:
+        table = live.efforts.get(structure)
+        if table is None or (live.number, structure) in self._outdated:
+            return True
+        # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
+        is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
+        is_short = wanted < 1 and is_new and table.effort_for(wanted) is None
+        # Its own rows, which a graph now has, would say too much for it.
+        return is_short and (structure != _GRAPH or self._queries(live) is not None)
+
+    def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
+        tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
+        wanted = self._wanted
+        self._note_tuning(live, structures, wanted)
+        graph = None if live.structures is None else live.structures.graph
+        return {
+            name: tuner.quantised(wanted) if name == _QUANTISED or graph is None else tuner.graph(wanted, graph)
+            for name in structures
+        }
+
+    def _note_tuning(self, live: LiveSegment, structures: Sequence[str], wanted: float) -> None:
+        """Note what is tuned for what, and forget what was noted of segments that are gone."""
+        current, tuned = self._state.store.segments, [(live.number, name) for name in structures]
+        self._tuned_for = {key: recall for key, recall in self._tuned_for.items() if key[0] in current}
+        self._tuned_for |= dict.fromkeys(tuned, wanted)
+        self._outdated = {key for key in self._outdated if key[0] in current}.difference(tuned)
+
+    def _distrust(self, searched: Sequence[LiveSegment]) -> None:
+        """Have segments tuned again, where there are queries of callers to do so with."""
+        self._outdated |= {
+            (live.number, name) for live in searched for name in live.efforts if self._queries(live) is not None
+        }
+
+    def _warn(self, target: float, mean: float) -> None:
+        log_event(
+            log,
+            logging.WARNING,
+            "recall below target; searches try harder",
+            index=self._state.definition().name,
+            target=target,
+            recall=round(mean, 4),
+            loss_factor=self.watch.gauge.loss_factor,
+        )
+
+    def _is_gone(self, live: LiveSegment) -> bool:
+        return self._state.is_closed or live.number not in self._state.store.segments
+
+    def _commit_changes(self, live: LiveSegment) -> None:
+        """Make durable what was found out about a segment."""
+        store = self._state.store
+        with store.committing:
+            if not self._is_gone(live):
+                store.commit(lsn=store.manifest.lsn, namespaces=store.manifest.namespaces)
