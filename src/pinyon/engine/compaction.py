@@ -44,7 +44,7 @@ class CompactionOptions:
     idle_fan_in: int = 2
     growth: int = 2
     idle_growth: int = 4
-    graphless_growth: int = 32
+    graphless_growth: int = 1000
     segment_rows_max: int = 2_000_000
     dead_share: float = 0.25
 

@@ -153,12 +153,15 @@ class Index:
             places |= places_in_parts(view.parts, [id_ for id_ in ids if id_ not in places], view.lsn)
         return view, [record_at(places[id_]) for id_ in ids if id_ in places]
 
-    def search(self, view: View, plan: SearchPlan) -> list[Match]:
-        """The best matches of a view, best first."""
+    def search(self, view: View, plan: SearchPlan, *, may_wait: bool = True) -> list[Match]:
+        """The best matches of a view, best first.
+
+        Unless it `may_wait`, other searches are not waited for, whatever that costs.
+        """
         watch = self.maintenance.recall.watch
         watch.offer(view, plan)
         asked = watch.raised(plan.target_recall)
-        with nullcontext() if plan.filter is None else _filtered:
+        with nullcontext() if plan.filter is None or not may_wait else _filtered:
             return search(view, plan if asked == plan.target_recall else replace(plan, target_recall=asked))
 
     @property

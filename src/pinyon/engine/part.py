@@ -9,17 +9,27 @@ Thread rule: rows die under the index's lock; readers need none. `dead_lsn` is m
 before it is shown; a reader that misses it has a view from before.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.ann.effort import EffortTable
+from pinyon.ann.effort import Effort, EffortTable
 from pinyon.engine.block import NEVER
 from pinyon.engine.structures import Structures
 from pinyon.model.index import IndexDefinition
 from pinyon.model.record import Int64s, Lsn, Mask
 from pinyon.segment.segment import NamespaceRows, Segment
+
+_REACH_KEPT_MAX: Final = 64
+"""Recalls that are asked for are few, but callers may ask for any."""
+
+
+class Reach(NamedTuple):
+    """Whether a structure finds what is wanted, and the effort; None where it was not measured, or does not."""
+
+    is_reached: bool
+    effort: Effort | None
 
 
 class LiveSegment:
@@ -30,7 +40,6 @@ class LiveSegment:
         segment: its columns.
         dead_count: rows that died so far.
         structures: what makes searches of it fast; None in a segment that is shared by small namespaces.
-        efforts: what a search takes for which recall, by "quantised" and "graph", as far as it was measured.
         has_graph: True if there is a graph over its rows, on disk.
     """
 
@@ -39,7 +48,8 @@ class LiveSegment:
         self.number = number
         self.segment = segment
         self.structures = Structures(segment, definition) if segment.properties.get("dedicated") else None
-        self.efforts: dict[str, EffortTable] = {}
+        self._efforts: dict[str, EffortTable] = {}
+        self._reach: dict[tuple[str, float], Reach] = {}
         self.dead_count = 0
         self.has_graph = False
         self._dead_lsn: NDArray[np.uint64] | None = None
@@ -60,6 +70,28 @@ class LiveSegment:
     def memory_bytes(self) -> int:
         """Memory for the deaths of its rows."""
         return 0 if self._dead_lsn is None else self._dead_lsn.nbytes
+
+    @property
+    def efforts(self) -> dict[str, EffortTable]:
+        """What a search takes for which recall, by "quantised" and "graph", as far as measured; only replaced."""
+        return self._efforts
+
+    @efforts.setter
+    def efforts(self, efforts: dict[str, EffortTable]) -> None:
+        self._efforts = efforts
+        self._reach = {}
+
+    def reach(self, structure: str, target_recall: float) -> "Reach":
+        """Whether a structure finds so much, as far as it was measured, and what that takes."""
+        known = self._reach  # Of efforts that are replaced meanwhile, it goes with them.
+        reach = known.get((structure, target_recall))
+        if reach is None:
+            table = self._efforts.get(structure)
+            effort = None if table is None else table.effort_for(target_recall)
+            reach = Reach(table is None or effort is not None, effort)
+            if len(known) < _REACH_KEPT_MAX:
+                known[structure, target_recall] = reach
+        return reach
 
     def alive_counts(self) -> list[int]:
         """How many rows of each namespace are alive now, in order of `segment.namespaces`."""

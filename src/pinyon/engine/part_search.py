@@ -19,12 +19,19 @@ from typing import Final
 import numpy as np
 
 from pinyon.ann import exact, exact_sparse
-from pinyon.ann.effort import Effort
 from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.ann.postings import ScannedRows
 from pinyon.engine.part import Part
+from pinyon.engine.part_efforts import (
+    EXACT_ROWS_MAX,
+    graph_pool,
+    is_exact,
+    is_for_graph,
+    quantised_effort,
+    uses_graph,
+)
 from pinyon.engine.runs import RowPostings
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.sparse_search import rows_with_all_in
@@ -37,26 +44,10 @@ from pinyon.model.record import Float32s, Int64s, Lsn, SparseVector, UInt32s
 _SCORED_AT_ONCE: Final = 16_384
 """Rows that are scored exactly at once."""
 
-_EXACT_ROWS_MAX: Final = 512
-"""So few rows are scored exactly rather than estimated first."""
-
-_POOL_SHARE: Final = 4
-"""Rows that are scored exactly for each result, at least, where estimates chose them."""
-
-
-_GRAPH_SHARE: Final = 6
-"""A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
-
 _ENOUGH_ALIVE: Final = 0.8
 """The share of the rows that a structure is asked for that must be alive: more than elsewhere may have died there."""
 
-_UNTUNED_POOL: Final = 512
-"""Rows scored exactly while it is not known how many are needed."""
-
 _NO_ROWS: Final = np.zeros(0, np.int64)
-
-_MEASURED_TOP_K: Final = 10
-"""Results for which efforts are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +65,8 @@ def search_part(part: Part, lsn: Lsn, plan: SearchPlan) -> Hits:
     if plan.dense is None:
         return _best_sparse(part, lsn, plan, sparse, allowed)
     structures = part.live.structures
-    is_small = (part.row_count if allowed is None else len(allowed)) <= max(_EXACT_ROWS_MAX, plan.top_k)
-    if structures is None or is_small or not _is_reached(part, plan, allowed):
+    row_count = part.row_count if allowed is None else len(allowed)
+    if structures is None or is_exact(part, plan, row_count, has_filter=allowed is not None):
         rows = _alive(part, lsn, np.arange(part.rows.start, part.rows.stop)) if allowed is None else allowed
         return _best_scored(part, rows, plan, sparse)
     rows = _candidates(part, lsn, plan, allowed, structures)
@@ -166,12 +157,12 @@ def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
     wanted = plan.top_k if part.live.alive_count >= plan.top_k else part.alive_count(lsn)
     if allowed is not None:
         wanted = min(plan.top_k, len(allowed))
-    if structures.graph is not None and _reaches(part, "graph", plan):
+    if structures.graph is not None and uses_graph(part, plan):
         rows = _from_graph(part, lsn, plan, allowed, structures.graph)
         if rows is not None and len(rows) >= wanted:
             return rows
-    effort = _effort(part, "quantised", plan) or Effort(pool=max(_UNTUNED_POOL, 20 * plan.top_k))
-    pool = max(effort.pool, _POOL_SHARE * plan.top_k)
+    effort = quantised_effort(part, plan)
+    pool = effort.pool
     if allowed is not None:
         return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed).rows
     found = structures.quantised.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
@@ -182,20 +173,6 @@ def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
     return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, alive=alive).rows
 
 
-def _is_reached(part: Part, plan: SearchPlan, allowed: Int64s | None) -> bool:
-    """True if a structure finds what the plan wants; else only looking at all rows does."""
-    if plan.target_recall >= 1:
-        return False
-    has_graph = allowed is None and part.live.structures is not None and part.live.structures.graph is not None
-    return _reaches(part, "quantised", plan) or (has_graph and _reaches(part, "graph", plan))
-
-
-def _reaches(part: Part, structure: str, plan: SearchPlan) -> bool:
-    """False where it was measured that a structure does not find what the plan wants."""
-    table = part.live.efforts.get(structure)
-    return table is None or table.effort_for(plan.target_recall) is not None
-
-
 def _with_dead(part: Part, count: int) -> int:
     """How many rows to ask for, so that about `count` of them are alive."""
     return min(count * part.live.row_count // max(part.live.alive_count, 1), part.live.row_count)
@@ -204,27 +181,17 @@ def _with_dead(part: Part, count: int) -> int:
 def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, graph: Graph) -> Int64s | None:
     """Rows of the graph that are alive and allowed; None where it is not the way to find enough of them."""
     assert plan.dense is not None
-    effort = _effort(part, "graph", plan) or Effort(pool=max(128, 2 * plan.top_k))
-    pool = max(effort.pool, plan.top_k)
+    pool = graph_pool(part, plan)
     if allowed is None:
         rows = _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
         return rows if len(rows) >= min(pool, part.live.alive_count) * _ENOUGH_ALIVE else None
-    if _GRAPH_SHARE * len(allowed) < part.row_count:
+    if not is_for_graph(part, len(allowed)):
         return None
     # As many allowed rows are near the query as elsewhere, or there is something that the filter and the query share.
     count = pool * part.row_count // len(allowed)
     found = graph.search(plan.dense, count + count // 4)
     rows = found[is_member(found, allowed)]
     return rows if len(rows) >= pool else None
-
-
-def _effort(part: Part, structure: str, plan: SearchPlan) -> Effort | None:
-    """What was measured to reach the recall that the plan wants; more for more results than were measured with."""
-    table = part.live.efforts.get(structure)
-    effort = None if table is None else table.effort_for(plan.target_recall)
-    if effort is None or plan.top_k <= _MEASURED_TOP_K:
-        return effort
-    return Effort(pool=effort.pool + 2 * (plan.top_k - _MEASURED_TOP_K), probes=effort.probes)
 
 
 def _sparse_candidates(
@@ -234,8 +201,7 @@ def _sparse_candidates(
     assert plan.dense is not None
     hits = _that_may(part, lsn, sparse, allowed)
     rows, dots = hits.rows, hits.goodness
-    effort = _effort(part, "quantised", plan) or Effort(pool=_UNTUNED_POOL)
-    pool = max(100, _POOL_SHARE * plan.top_k, effort.pool)
+    pool = max(100, quantised_effort(part, plan).pool)
     if len(rows) <= pool:
         return rows
     estimated = structures.quantised.candidates(plan.dense, len(rows), allowed=rows)
@@ -263,7 +229,7 @@ def _scores(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Float64
     is_range = len(rows) > 0 and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
     vectors: Float32s = dense.slice(int(rows[0]), int(rows[-1]) + 1) if is_range else dense.rows(rows)
     dots = exact_sparse.dots_at(rows, sparse.rows, sparse.goodness)
-    if len(rows) <= _EXACT_ROWS_MAX:
+    if len(rows) <= EXACT_ROWS_MAX:
         return exact.exact_goodness(vectors, plan.dense, plan.metric) + dots
     norms = part.live.segment.squared_norms.rows(rows)
     approximate = exact.goodness(vectors, norms, plan.dense, plan.metric)

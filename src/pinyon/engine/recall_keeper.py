@@ -13,22 +13,19 @@ Thread rule: any thread may ask; only one at a time does what is to be done (see
 
 import logging
 from collections.abc import Sequence
-from typing import Final
 
 from pinyon.ann.effort import EffortTable
 from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.part import LiveSegment
+from pinyon.engine.part_efforts import GRAPH, QUANTISED
 from pinyon.engine.recall_watch import RecallWatch, compare
 from pinyon.engine.tuning import GRAPH_QUERIES, Tuner
 from pinyon.errors import DataLossError
 from pinyon.model.recall import tagged_recall
 from pinyon.model.record import Float32s
 from pinyon.telemetry import log_event
-
-_QUANTISED: Final = "quantised"
-_GRAPH: Final = "graph"
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +69,7 @@ class RecallKeeper:
         """The structures of a segment of which it is not known how to find what is wanted, and may become known."""
         if live.structures is None or not self._has_dense:
             return []
-        present = [_QUANTISED] if live.structures.graph is None else [_QUANTISED, _GRAPH]
+        present = [QUANTISED] if live.structures.graph is None else [QUANTISED, GRAPH]
         wanted = self._wanted
         return [name for name in present if self._is_untuned(live, name, wanted)]
 
@@ -96,8 +93,8 @@ class RecallKeeper:
         efforts = build_graph(self._state.store, live, lambda: self._is_gone(live), tuner, wanted)
         if efforts is None:
             return
-        self._tuned_for[live.number, _GRAPH] = wanted
-        live.efforts = {**live.efforts, _GRAPH: efforts}
+        self._tuned_for[live.number, GRAPH] = wanted
+        live.efforts = {**live.efforts, GRAPH: efforts}
         live.structures.graph = open_graph(self._state.store, live)
         live.has_graph = True
         self._commit_changes(live)
@@ -145,7 +142,7 @@ class RecallKeeper:
         is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
         is_short = wanted < 1 and is_new and table.effort_for(wanted) is None
         # Its own rows, which a graph now has, would say too much for it.
-        return is_short and (structure != _GRAPH or self._queries(live) is not None)
+        return is_short and (structure != GRAPH or self._queries(live) is not None)
 
     def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
         tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
@@ -153,7 +150,7 @@ class RecallKeeper:
         self._note_tuning(live, structures, wanted)
         graph = None if live.structures is None else live.structures.graph
         return {
-            name: tuner.quantised(wanted) if name == _QUANTISED or graph is None else tuner.graph(wanted, graph)
+            name: tuner.quantised(wanted) if name == QUANTISED or graph is None else tuner.graph(wanted, graph)
             for name in structures
         }
 

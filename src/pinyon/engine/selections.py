@@ -19,15 +19,21 @@ class Selections:
         self._kept: OrderedDict[str, Int64s] = OrderedDict()
         self._rows_kept = 0
 
-    def rows(self, condition: Filter) -> Int64s:
-        """The rows that match, ascending; shared, and only read."""
-        key = repr(condition)  # To Python, a filter for 1 and one for true are equal.
+    def known(self, condition: Filter) -> Int64s | None:
+        """The rows that match, as `rows` returns them, if they are kept."""
+        key = _key(condition)
         with self._lock:
             rows = self._kept.get(key)
             if rows is not None:
                 self._kept.move_to_end(key)
-                return rows
-        rows = self._select(condition)
+        return rows
+
+    def rows(self, condition: Filter) -> Int64s:
+        """The rows that match, ascending; shared, and only read."""
+        rows = self.known(condition)
+        if rows is not None:
+            return rows
+        key, rows = _key(condition), self._select(condition)
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = rows
@@ -35,6 +41,10 @@ class Selections:
             while self._rows_kept > self._rows_max:
                 self._rows_kept -= _cost(self._kept.popitem(last=False)[1])
         return rows
+
+
+def _key(condition: Filter) -> str:
+    return repr(condition)  # To Python, a filter for 1 and one for true are equal.
 
 
 def _cost(rows: Int64s) -> int:

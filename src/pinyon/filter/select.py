@@ -27,18 +27,19 @@ def select(condition: Filter, columns: Columns) -> Selection:
         DataLossError: stored bytes fail their checksum when first read.
     """
     if isinstance(columns, StoredColumns):
-        return _plan(condition, columns).select()
+        return plan_selection(condition, columns).select()
     return Selection.of_mask(evaluate(condition, columns))
 
 
-def _plan(condition: Filter, columns: StoredColumns) -> Plan:
+def plan_selection(condition: Filter, columns: StoredColumns) -> Plan:
+    """How to select the rows that match, with bounds of how many these are and of what it costs."""
     match condition:
         case Not(operand):
-            return Complement(condition, columns, _plan(operand, columns))
+            return Complement(condition, columns, plan_selection(operand, columns))
         case And():
             return Intersection(condition, columns, list(_plan_all(condition, columns)))
         case Or(operands):
-            return Union(condition, columns, [_plan(operand, columns) for operand in operands])
+            return Union(condition, columns, [plan_selection(operand, columns) for operand in operands])
         case Equals(field) | OneOf(field) | Compare(field) | Exists(field) if not columns.is_indexed(field):
             return Scan(condition, columns)
         case Equals(field, value):
@@ -58,7 +59,7 @@ def _plan_all(condition: And, columns: StoredColumns) -> Iterator[Plan]:
         if isinstance(operand, Compare) and columns.is_indexed(operand.field):
             comparisons.setdefault(operand.field, []).append(operand)
         else:
-            yield _plan(operand, columns)
+            yield plan_selection(operand, columns)
     for of_field in comparisons.values():
         yield _range(of_field, columns)
 

@@ -11,6 +11,7 @@ from pinyon import limits
 from pinyon.engine import operations
 from pinyon.engine.index import Index
 from pinyon.engine.operations import Operation
+from pinyon.engine.search_cost import search_cost_us
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
 from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
@@ -39,6 +40,7 @@ from pinyon.service.requests import (
     ListNamespaces,
     Matches,
     NamespacePage,
+    NotBriefError,
     Query,
     Update,
     Upsert,
@@ -47,6 +49,9 @@ from pinyon.service.requests import (
 from pinyon.service.validation import DEFAULT_NAMESPACE, namespace_name
 
 _SMALL_INDEX_BYTES = 512 * 1024
+
+_BRIEF_US = 1000.0
+"""A search of less is brief. To hand it to another thread costs up to as much again (docs/decisions/0009)."""
 
 _UPDATE_MATCHES_MAX = 100_000
 """Records that one update by filter may change [Pinecone's docs]."""
@@ -93,7 +98,11 @@ class DataPlane:
         return self._index.write(operations.UpsertRecords(namespace, records))
 
     def query(self, request: Query) -> Matches:
-        """Find the nearest records; none where the namespace or the id does not exist."""
+        """Find the nearest records; none where the namespace or the id does not exist.
+
+        Raises:
+            NotBriefError: it must be brief, and would not be.
+        """
         namespace = namespace_name(request.namespace)
         validation.check_top_k(request.top_k)
         validation.check_query_vectors(request.id, request.dense, request.sparse, self.definition)
@@ -119,7 +128,9 @@ class DataPlane:
             required_indices=request.required_indices,
             target_recall=self._index.target_recall if request.target_recall is None else request.target_recall,
         )
-        return Matches(view.lsn, request.namespace, self._index.search(view, plan))
+        if request.must_be_brief and not (self.is_small or search_cost_us(view, plan) <= _BRIEF_US):
+            raise NotBriefError
+        return Matches(view.lsn, request.namespace, self._index.search(view, plan, may_wait=not request.must_be_brief))
 
     def fetch(self, request: Fetch) -> Fetched:
         """Read records by id."""

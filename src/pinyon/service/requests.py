@@ -45,6 +45,7 @@ class Query:
             of its indices; None leaves it as it is.
         target_recall: share of the true nearest records to find on average, above 0 and at most 1; None for what the
             index promises.
+        must_be_brief: whether others wait for the answer; see `NotBriefError`.
     """
 
     namespace: str
@@ -58,6 +59,11 @@ class Query:
     required_indices: UInt32s | None = None
     weigh: Weigh | None = None
     target_recall: float | None = None
+    must_be_brief: bool = False
+
+
+class NotBriefError(Exception):
+    """What had to be brief would not be, and was not begun; to be asked again where nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)

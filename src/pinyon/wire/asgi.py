@@ -10,6 +10,7 @@ loop itself where that takes less than a change of threads. What must hold:
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -20,6 +21,7 @@ from pinyon.errors import DataLossError, InternalError, PinyonError, Unavailable
 from pinyon.protobuf.wire_format import Buffer
 from pinyon.service.admission import Admission, Ticket
 from pinyon.service.auth import Authenticator
+from pinyon.service.requests import NotBriefError
 from pinyon.telemetry import log_event
 from pinyon.wire.api_version import ApiVersion
 from pinyon.wire.error_bodies import error_response
@@ -38,6 +40,13 @@ _RESERVED_AHEAD_BYTES: Final = 256 * 1024
 """Bytes of a body that are reserved before they come, so that not every chunk has to ask."""
 _BRIEF_BODY_BYTES: Final = 128 * 1024
 
+_LONG_S: Final = 0.02
+_HAND_OVER_S: Final = 1.0
+"""Where what should be brief took longer than `_LONG_S`, worker threads answer for so long."""
+
+_Handle: TypeAlias = Callable[[Buffer, bool], Any]
+"""Answers a body; told whether that must be brief."""
+
 log = logging.getLogger(__name__)
 
 
@@ -45,11 +54,11 @@ class RestHandler(Protocol):
     """Answers REST requests in a worker thread."""
 
     def handle(self, request: Request) -> Response:
-        """Answer one request, or raise one of `pinyon.errors`."""
+        """Answer one request, or raise one of `pinyon.errors`; `NotBriefError` if it must be brief and would not be."""
         ...
 
     def is_brief(self, method: str, path: str) -> bool:
-        """True if answering takes less than handing the request to another thread would."""
+        """True if answering takes, or may take, less than handing the request to another thread would."""
         ...
 
     def takes_model(self, method: str, path: str) -> bool:
@@ -60,12 +69,12 @@ class RestHandler(Protocol):
 class GrpcHandler(Protocol):
     """Answers unary gRPC calls in a worker thread."""
 
-    def call(self, path: str, body: Buffer, headers: Headers) -> GrpcReply:
-        """Answer one call, or raise one of `pinyon.errors`."""
+    def call(self, path: str, body: Buffer, headers: Headers, *, must_be_brief: bool = False) -> GrpcReply:
+        """Answer one call, or raise one of `pinyon.errors`; `NotBriefError` if it must be brief and would not be."""
         ...
 
     def is_brief(self, path: str) -> bool:
-        """True if answering takes less than handing the call to another thread would."""
+        """True if answering takes, or may take, less than handing the call to another thread would."""
         ...
 
 
@@ -93,6 +102,7 @@ class Application:
         self._gate = gate
         self._rest = rest
         self._grpc = grpc
+        self._hands_over_until_s = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
@@ -121,7 +131,7 @@ class Application:
                 response = Response(200, b'{"status":"ok"}')
             else:
                 response = await self._answer(
-                    exchange, lambda body: self._rest.handle(exchange.request(body)), is_brief, workers
+                    exchange, lambda body, brief: self._rest.handle(exchange.request(body, brief)), is_brief, workers
                 )
         except PinyonError as error:
             response = error_response(error, request)
@@ -136,16 +146,17 @@ class Application:
             # A compressed message may be a thousand times as large as its body.
             is_brief = handler.is_brief(path) and exchange.headers.get("grpc-encoding", "identity") == "identity"
             reply = await self._answer(
-                exchange, lambda body: handler.call(path, body, exchange.headers), is_brief, self._gate.workers
+                exchange,
+                lambda body, brief: handler.call(path, body, exchange.headers, must_be_brief=brief),
+                is_brief,
+                self._gate.workers,
             )
         except PinyonError as error:
             await _send_grpc_error(exchange, error)
         else:
             await _send_grpc(exchange, reply)
 
-    async def _answer(
-        self, exchange: "_Exchange", handle: Callable[[Buffer], Any], is_brief: bool, workers: Workers
-    ) -> Any:
+    async def _answer(self, exchange: "_Exchange", handle: _Handle, is_brief: bool, workers: Workers) -> Any:
         """Admit, authenticate, read and handle; every error that leaves is one of `pinyon.errors`."""
         gate = self._gate
         try:
@@ -154,9 +165,10 @@ class Application:
                 ApiVersion.check_supported(exchange.headers.get("x-pinecone-api-version"))
                 chunks = await _read_body(exchange, ticket)
                 if is_brief and ticket.reserved <= _BRIEF_BODY_BYTES:
-                    return _handle(handle, chunks)
+                    with suppress(NotBriefError):
+                        return self._answer_at_once(handle, chunks)
                 # The worker holds the body, and with it the ticket, also when the client has gone.
-                return await workers.run(ticket.hand_over(), _handle, handle, chunks)
+                return await workers.run(ticket.hand_over(), _handle, handle, chunks, False)
         except (UnavailableError, DataLossError) as error:
             # What the operator must know of, and not only the client.
             log_event(log, logging.WARNING, "refused", reason=error.message, request_id=exchange.request_id)
@@ -166,6 +178,19 @@ class Application:
         except Exception as error:
             log.exception("request_id=%s failed", exchange.request_id)
             raise InternalError(f"Internal error; request id {exchange.request_id}") from error
+
+    def _answer_at_once(self, handle: "_Handle", chunks: list[bytes]) -> Any:
+        """Handle in the loop what is brief, unless that took long lately: a slow disk must not keep all waiting."""
+        clock = self._gate.clock
+        started_s = clock.monotonic_s()
+        if started_s < self._hands_over_until_s:
+            raise NotBriefError
+        try:
+            return _handle(handle, chunks, True)
+        finally:
+            ended_s = clock.monotonic_s()
+            if ended_s - started_s > _LONG_S:
+                self._hands_over_until_s = ended_s + _HAND_OVER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +210,7 @@ class _Exchange:
         key = self.headers.get("api-key")
         return None if key is None else key.encode("latin-1")
 
-    def request(self, body: Buffer) -> Request:
+    def request(self, body: Buffer, must_be_brief: bool = False) -> Request:
         """The request as REST handlers see it."""
         return Request(
             method=self.scope["method"],
@@ -193,6 +218,7 @@ class _Exchange:
             query_string=self.scope["query_string"].decode("latin-1"),
             headers=self.headers,
             body=body,
+            must_be_brief=must_be_brief,
         )
 
 
@@ -224,14 +250,14 @@ def _announced_size(headers: Headers) -> int:
     return int(digits[:18]) if digits.isdecimal() else 0
 
 
-def _handle(handle: Callable[[Buffer], Any], chunks: list[bytes]) -> Any:
-    """Join the chunks of a body, in the worker thread, and handle it."""
+def _handle(handle: _Handle, chunks: list[bytes], must_be_brief: bool) -> Any:
+    """Join the chunks of a body, in the worker thread unless it is brief, and handle it."""
     if len(chunks) == 1:
-        return handle(chunks[0])
+        return handle(chunks[0], must_be_brief)
     if sum(map(len, chunks)) < _LARGE_BODY_BYTES:
-        return handle(b"".join(chunks))
+        return handle(b"".join(chunks), must_be_brief)
     # numpy lets other threads run while it copies, as `bytes.join` does not.
-    return handle(np.concatenate([np.frombuffer(chunk, np.uint8) for chunk in chunks]).data)
+    return handle(np.concatenate([np.frombuffer(chunk, np.uint8) for chunk in chunks]).data, must_be_brief)
 
 
 async def _send_response(exchange: _Exchange, response: Response, request: Request, clock: Clock) -> None:

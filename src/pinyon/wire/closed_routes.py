@@ -25,7 +25,7 @@ class ClosedRoutes:
         """
         raise UnavailableError(self._why_closed)
 
-    def call(self, path: str, body: Buffer, headers: Headers) -> NoReturn:
+    def call(self, path: str, body: Buffer, headers: Headers, *, must_be_brief: bool = False) -> NoReturn:
         """Refuse a gRPC call.
 
         Raises:

@@ -52,13 +52,19 @@ def target_recall(headers: Headers) -> float | None:
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `raw_path` is percent-encoded as the client sent it, without the query."""
+    """One request.
+
+    Attributes:
+        raw_path: percent-encoded as the client sent it, without the query.
+        must_be_brief: whether other requests wait for the answer; see `RestHandler.handle`.
+    """
 
     method: str
     raw_path: str
     query_string: str = ""
     headers: Headers = field(default_factory=dict)
     body: Buffer = b""
+    must_be_brief: bool = False
 
     @cached_property
     def api_version(self) -> ApiVersion:

@@ -9,7 +9,7 @@ import pytest
 from pinyon.ann.effort import Effort
 from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Quantised
-from pinyon.engine import part_search
+from pinyon.engine import part_efforts
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MaintenanceOptions
@@ -272,6 +272,6 @@ def test_both_parts_of_a_hybrid_query_choose_what_is_scored(weights: tuple[float
 
 def test_too_little_effort_is_seen(large: Large, monkeypatch: pytest.MonkeyPatch) -> None:
     """The checker notices a search that scores hardly more than it returns."""
-    monkeypatch.setattr(part_search, "_effort", lambda *_: Effort(pool=1, probes=1))
-    monkeypatch.setattr(part_search, "_POOL_SHARE", 1)
+    monkeypatch.setattr(part_efforts, "_effort", lambda *_: Effort(pool=1, probes=1))
+    monkeypatch.setattr(part_efforts, "_POOL_SHARE", 1)
     assert large.recall() < 0.9

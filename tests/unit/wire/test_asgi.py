@@ -18,6 +18,7 @@ from pinyon.errors import (
 )
 from pinyon.service.admission import Admission
 from pinyon.service.auth import Authenticator
+from pinyon.service.requests import NotBriefError
 from pinyon.wire.asgi import Application, Gate
 from pinyon.wire.grpc.reply import GrpcReply
 from pinyon.wire.http import Request, Response
@@ -34,18 +35,27 @@ class Handler:
 
     answer: Callable[[Any], Any] = bytes
     brief: bool = False
+    takes_long: bool = False
     seen: list[Any] = field(default_factory=list)
+    threads: list[str] = field(default_factory=list)
 
     def handle(self, request: Request) -> Response:
+        self._begin(must_be_brief=request.must_be_brief)
         self.seen.append(request)
         return Response(200, self.answer(request.body), {"x-own": "1"})
 
-    def call(self, path: str, body: Any, headers: dict[str, str]) -> GrpcReply:
+    def call(self, path: str, body: Any, headers: dict[str, str], *, must_be_brief: bool = False) -> GrpcReply:
+        self._begin(must_be_brief=must_be_brief)
         self.seen.append((path, bytes(body), headers))
         return GrpcReply(self.answer(body), {"x-pinecone-request-lsn": "7"})
 
     def is_brief(self, *_: str) -> bool:
         return self.brief
+
+    def _begin(self, *, must_be_brief: bool) -> None:
+        self.threads.append(threading.current_thread().name)
+        if must_be_brief and self.takes_long:
+            raise NotBriefError
 
     def takes_model(self, method: str, path: str) -> bool:
         return path.startswith("/records")
@@ -117,6 +127,7 @@ def talk(
     speaks_grpc: bool = True,
     keys: Sequence[str] = (),
     admission: Admission | None = None,
+    clock: FakeClock | None = None,
 ) -> Handler:
     """Run exchanges at once against one application; returns the handler that it used."""
     handler = handler or Handler()
@@ -124,7 +135,7 @@ def talk(
 
     async def run() -> None:
         async with Workers(2) as workers, Workers(1, name="model") as model_workers:
-            gate = Gate(Authenticator(keys), admission, workers, model_workers, FakeClock(), CountingIds())
+            gate = Gate(Authenticator(keys), admission, workers, model_workers, clock or FakeClock(), CountingIds())
             application = Application(gate, handler, handler if speaks_grpc else None)
             await asyncio.gather(*(exchange.run(application) for exchange in exchanges))
 
@@ -135,6 +146,70 @@ def talk(
 def talk_to_one(exchange: Exchange, **options: Any) -> Exchange:
     talk(exchange, **options)
     return exchange
+
+
+# Where a request is answered.
+
+
+def exchanges(grpc: bool, count: int = 1) -> list[Exchange]:
+    headers = KEY | ({"content-type": "application/grpc"} if grpc else {})
+    return [Exchange(headers=dict(headers)) for _ in range(count)]
+
+
+@pytest.mark.parametrize("grpc", [False, True])
+def test_what_is_brief_is_answered_in_the_loop(grpc):
+    (only,) = exchanges(grpc)
+    assert talk(only, handler=Handler(brief=True)).threads == ["MainThread"]
+    assert only.status == 200
+    assert talk(*exchanges(grpc), handler=Handler(brief=False)).threads == ["worker-0"]
+
+
+@pytest.mark.parametrize("grpc", [False, True])
+def test_what_proves_not_to_be_brief_is_handed_over(grpc):
+    (only,) = exchanges(grpc)
+    handler = talk(only, handler=Handler(brief=True, takes_long=True))
+    assert handler.threads == ["MainThread", "worker-0"]
+    assert (only.status, len(handler.seen)) == (200, 1)
+
+
+class SettableClock(FakeClock):
+    """A clock that others set."""
+
+    seconds = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.seconds
+
+
+@pytest.mark.parametrize(("took_s", "then"), [(0.01, "MainThread"), (0.5, "worker-0")])
+def test_after_an_answer_that_took_long_others_are_handed_over(took_s, then):
+    clock = SettableClock()
+
+    def answer(body):
+        clock.seconds += took_s
+        return bytes(body)
+
+    handler = talk(*exchanges(False, 2), handler=Handler(answer, brief=True), clock=clock)
+    assert handler.threads == ["MainThread", then]
+
+
+def test_after_a_second_the_loop_is_trusted_again():
+    clock = SettableClock()
+
+    def answer(body):
+        clock.seconds += 1.5 if len(handler.threads) == 2 else 0.5
+        return bytes(body)
+
+    handler = Handler(answer, brief=True)
+    first, second, third = exchanges(False, 3)
+
+    async def wait_for_two():
+        while len(handler.threads) < 2 or clock.seconds < 2:
+            await asyncio.sleep(0.001)
+
+    third.before_read = wait_for_two
+    talk(first, second, third, handler=handler, clock=clock)
+    assert handler.threads == ["MainThread", "worker-0", "MainThread"]
 
 
 # REST.

@@ -54,7 +54,7 @@ class Handler:
     def handle(self, request: Request) -> Response:
         return Response(200, self._next(request.body))
 
-    def call(self, path: str, body: Any, headers: dict[str, str]) -> GrpcReply:
+    def call(self, path: str, body: Any, headers: dict[str, str], *, must_be_brief: bool = False) -> GrpcReply:
         return GrpcReply(
             self._next(body), {"x-pinecone-request-lsn": "7", "path": path, "kind": headers["content-type"]}
         )

@@ -18,15 +18,17 @@ from pinyon.wire.grpc.upsert import decode_upsert
 from pinyon.wire.http import INDEXED_LSN, REQUEST_LSN, Headers, target_recall
 
 _SERVICE: Final = "/VectorService/"
-_READS: Final = frozenset({"Query", "Fetch", "DescribeIndexStats"})
+_QUERY: Final = "Query"
+_READS: Final = frozenset({"Fetch", "DescribeIndexStats"})
 _GRPC_ACCEPT: Final = {"grpc-accept-encoding": "identity, gzip"}
 
 
 class _Caller(NamedTuple):
-    """What a call tells beside its message: how its version shows the default namespace, and its metadata."""
+    """What comes with a message: how its version shows the default namespace, its metadata, and its haste."""
 
     default_namespace: str
     headers: Headers
+    must_be_brief: bool
 
 
 _Method: TypeAlias = Callable[[Buffer, _Caller], tuple[Parts, Headers]]
@@ -54,10 +56,11 @@ class GrpcRoutes:
             "DeleteNamespace": self._delete_namespace,
         }
 
-    def call(self, path: str, body: Buffer, headers: Headers) -> GrpcReply:
+    def call(self, path: str, body: Buffer, headers: Headers, *, must_be_brief: bool = False) -> GrpcReply:
         """Answer one unary call.
 
         Raises:
+            NotBriefError: it must be brief, and would not be.
             PinyonError: the call failed; its class says how.
         """
         method = self._methods.get(path.removeprefix(_SERVICE)) if path.startswith(_SERVICE) else None
@@ -65,12 +68,13 @@ class GrpcRoutes:
             raise UnimplementedError(f"Method {path} is not supported")
         message = unframe(body, headers.get("grpc-encoding", "identity"))
         version = ApiVersion.parse(headers.get("x-pinecone-api-version"))
-        parts, metadata = method(message, _Caller(version.default_namespace, headers))
+        parts, metadata = method(message, _Caller(version.default_namespace, headers, must_be_brief))
         return GrpcReply(frame(parts), _GRPC_ACCEPT | metadata)
 
     def is_brief(self, path: str) -> bool:
-        """True for reads of a small index, which take less than a change of threads."""
-        return path.removeprefix(_SERVICE) in _READS and self._data_plane.is_small
+        """True for reads of a small index, which take less than a change of threads, and for queries, which may."""
+        method = path.removeprefix(_SERVICE)
+        return method == _QUERY or (method in _READS and self._data_plane.is_small)
 
     def _upsert(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         request = decode_upsert(message, dimension=self._data_plane.definition.dimension)
@@ -78,9 +82,8 @@ class GrpcRoutes:
         return encode.encode_upsert(written), _written(written.lsn)
 
     def _query(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
-        query, recall = decode.QUERY.decode(message), target_recall(caller.headers)
-        if recall is not None:
-            query = replace(query, target_recall=recall)
+        query = decode.QUERY.decode(message)
+        query = replace(query, target_recall=target_recall(caller.headers), must_be_brief=caller.must_be_brief)
         matches = self._data_plane.query(query)
         return encode.encode_matches(matches, caller.default_namespace), _read(matches.lsn)
 

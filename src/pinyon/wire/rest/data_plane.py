@@ -32,7 +32,8 @@ _STATS: Final = read.field_names("filter")
 _CREATE_NAMESPACE: Final = read.field_names("name", "schema")
 _SCHEMA: Final = read.field_names("fields")
 
-_READS: Final = frozenset({("POST", "/query"), ("GET", "/vectors/fetch"), ("POST", "/describe_index_stats")})
+_QUERY_ROUTE: Final = ("POST", "/query")
+_READS: Final = frozenset({("GET", "/vectors/fetch"), ("POST", "/describe_index_stats")})
 
 
 class DataPlaneRoutes:
@@ -69,8 +70,8 @@ class DataPlaneRoutes:
         return self._handle_namespace_path(request)
 
     def is_brief(self, method: str, path: str) -> bool:
-        """True for reads of a small index, which take less than a change of threads."""
-        return (method, path) in _READS and self._data_plane.is_small
+        """True for reads of a small index, which take less than a change of threads, and for queries, which may."""
+        return (method, path) == _QUERY_ROUTE or ((method, path) in _READS and self._data_plane.is_small)
 
     def takes_model(self, method: str, path: str) -> bool:
         """True for the Records API: whether a search is by text is known only from its body."""
@@ -125,6 +126,7 @@ class DataPlaneRoutes:
                 include_values=read.read_bool(fields, "includeValues"),
                 include_metadata=read.read_bool(fields, "includeMetadata"),
                 target_recall=target_recall(request.headers),
+                must_be_brief=request.must_be_brief,
             )
         )
         return answers.matches(matches, request.api_version)

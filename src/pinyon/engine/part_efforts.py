@@ -1,0 +1,67 @@
+"""Which way a query goes through a part, and how far: what `pinyon.engine.part_search` does, and what it costs."""
+
+from typing import Final
+
+from pinyon.ann.effort import Effort
+from pinyon.engine.part import Part
+from pinyon.engine.search_plan import SearchPlan
+
+GRAPH: Final = "graph"
+QUANTISED: Final = "quantised"
+
+EXACT_ROWS_MAX: Final = 512
+"""So few rows are scored exactly rather than estimated first."""
+
+_POOL_SHARE: Final = 4
+"""Rows that are scored exactly for each result, at least, where estimates chose them."""
+
+_GRAPH_SHARE: Final = 6
+"""A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
+
+_UNTUNED_POOL: Final = 512
+_UNTUNED_GRAPH_POOL: Final = 128
+"""Rows scored exactly while it is not known how many are needed."""
+
+_MEASURED_TOP_K: Final = 10
+"""Results for which efforts are measured."""
+
+
+def is_exact(part: Part, plan: SearchPlan, row_count: int, *, has_filter: bool) -> bool:
+    """True if all of the `row_count` rows that may be results are to be scored: they are few, or nothing else does."""
+    if part.live.structures is None or row_count <= max(EXACT_ROWS_MAX, plan.top_k) or plan.target_recall >= 1:
+        return True
+    # A filter may leave so little of a graph that the quantised rows must do.
+    has_graph = not has_filter and uses_graph(part, plan)
+    return not (has_graph or part.live.reach(QUANTISED, plan.target_recall).is_reached)
+
+
+def uses_graph(part: Part, plan: SearchPlan) -> bool:
+    """True if there is a graph that finds what is wanted, as far as it was measured."""
+    structures = part.live.structures
+    has_graph = structures is not None and structures.graph is not None
+    return has_graph and part.live.reach(GRAPH, plan.target_recall).is_reached
+
+
+def is_for_graph(part: Part, allowed_count: int) -> bool:
+    """True if a filter leaves enough rows for a graph to find them among the others."""
+    return _GRAPH_SHARE * allowed_count >= part.row_count
+
+
+def graph_pool(part: Part, plan: SearchPlan) -> int:
+    """How many rows to look for in the graph."""
+    effort = _effort(part, GRAPH, plan) or Effort(pool=max(_UNTUNED_GRAPH_POOL, 2 * plan.top_k))
+    return max(effort.pool, plan.top_k)
+
+
+def quantised_effort(part: Part, plan: SearchPlan) -> Effort:
+    """How far to look among the quantised rows."""
+    effort = _effort(part, QUANTISED, plan) or Effort(pool=max(_UNTUNED_POOL, 20 * plan.top_k))
+    return Effort(max(effort.pool, _POOL_SHARE * plan.top_k), effort.probes)
+
+
+def _effort(part: Part, structure: str, plan: SearchPlan) -> Effort | None:
+    """What was measured to reach the recall that the plan wants; more for more results than were measured with."""
+    effort = part.live.reach(structure, plan.target_recall).effort
+    if effort is None or plan.top_k <= _MEASURED_TOP_K:
+        return effort
+    return Effort(pool=effort.pool + 2 * (plan.top_k - _MEASURED_TOP_K), probes=effort.probes)

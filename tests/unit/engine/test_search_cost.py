@@ -1,0 +1,97 @@
+"""What a search is told to cost before it is begun: what is brief is told from what is not, whichever way it goes."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pinyon.engine.index import Index
+from pinyon.engine.maintenance_options import MaintenanceOptions
+from pinyon.engine.operations import UpsertRecords
+from pinyon.engine.search_cost import search_cost_us
+from pinyon.engine.segment_build import BuildOptions
+from pinyon.filter.parser import parse
+from pinyon.model.batches import bytes_column
+from pinyon.model.record import RecordBatch, SparseVector
+from pinyon.protobuf.struct import encode_metadata
+from tests.unit.engine.searched_index import clustered, definition_of, new_database, plan
+
+ROWS = 12_000
+DIMENSION = 32
+VECTORS = clustered(ROWS, DIMENSION)
+FEW, MANY = parse({"number": {"$lt": 600}}), parse({"number": {"$gte": 600}})
+
+
+def filled(**options: Any) -> Index:
+    index = new_database(MaintenanceOptions(**options)).create(definition_of(DIMENSION))
+    metadata = bytes_column([encode_metadata({"number": row}) for row in range(ROWS)])
+    index.write(UpsertRecords("n", RecordBatch([str(row) for row in range(ROWS)], VECTORS, None, metadata)))
+    return index
+
+
+@pytest.fixture(scope="module")
+def with_graph() -> Index:
+    index = filled(graph_rows_min=1000)
+    index.maintenance.settle()
+    return index
+
+
+@pytest.fixture(scope="module")
+def with_codes() -> Index:
+    index = filled(graph_rows_min=0)
+    index.maintenance.settle()
+    return index
+
+
+def cost(index: Index, **changes: Any) -> float:
+    return search_cost_us(index.read("n")[0], plan(VECTORS[0], **changes))
+
+
+def test_structures_cost_less_than_all_rows(with_graph: Index, with_codes: Index) -> None:
+    exact = cost(with_codes, target_recall=1.0)
+    assert exact == cost(with_graph, target_recall=1.0) > ROWS * DIMENSION / 10_000
+    assert cost(with_graph) < exact
+    assert cost(with_codes) < exact
+    assert cost(with_codes) != cost(with_graph)
+
+
+def test_memory_that_was_not_flushed_is_scored_row_by_row() -> None:
+    index = filled()
+    unfiltered = cost(index)
+    assert unfiltered == pytest.approx(cost(index, target_recall=1.0))
+    assert cost(index, filter=FEW) > 2 * unfiltered
+
+
+def test_shared_segments_are_scored_row_by_row_and_their_metadata_is_read() -> None:
+    index = filled(build=BuildOptions(dedicated_rows_min=2 * ROWS))
+    index.maintenance.flush()
+    assert cost(index, filter=FEW) > 20 * cost(index)
+
+
+@pytest.mark.parametrize("name", ["with_graph", "with_codes"])
+def test_a_filter_costs_what_it_leaves(name: str, request: pytest.FixtureRequest) -> None:
+    index = request.getfixturevalue(name)
+    assert cost(index, filter=FEW) < cost(index, filter=MANY)
+    assert cost(index, filter=parse({"number": 5})) < cost(index, filter=FEW)
+
+
+def test_a_selection_that_is_kept_costs_nothing_more(with_codes: Index) -> None:
+    condition = parse({"number": {"$lt": 9000}})
+    before = cost(with_codes, filter=condition)
+    with_codes.search(with_codes.read("n")[0], plan(VECTORS[0], filter=condition))
+    assert cost(with_codes, filter=condition) < before
+
+
+def test_more_and_whole_results_cost_more(with_graph: Index) -> None:
+    assert cost(with_graph, top_k=10) < cost(with_graph, top_k=100) < cost(with_graph, top_k=1000)
+    whole = replace(plan(VECTORS[0]), include_metadata=True)
+    assert search_cost_us(with_graph.read("n")[0], whole) > cost(with_graph)
+
+
+def test_what_sparse_values_cost_is_not_known(with_graph: Index) -> None:
+    some = SparseVector(np.array([1], np.uint32), np.ones(1, np.float32))
+    none = SparseVector(np.zeros(0, np.uint32), np.zeros(0, np.float32))
+    assert cost(with_graph, sparse=some) == np.inf
+    assert cost(with_graph, sparse=none) == cost(with_graph)
+    assert cost(with_graph, required_indices=np.array([1], np.uint32)) == np.inf
