@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _joined(sys.argv[1:] if arguments is None else arguments)
     parsed, unknown = _build_parser().parse_known_args(given)
     if unknown:
-        _exit_with(_unknown_argument(unknown[0], parsed.run is _serve), EXIT_WRONG_USAGE)
+        may_be_option = parsed.run is _serve and "--" not in given
+        _exit_with(_unknown_argument(unknown[0], may_be_option=may_be_option), EXIT_WRONG_USAGE)
     options = vars(parsed)
     run = options.pop("run")
     config_file = options.pop("config", None)
@@ -101,6 +102,10 @@ def _exit_with(error: PinyonError, status: int) -> NoReturn:
 class _Parser(argparse.ArgumentParser):
     """Tells what is wrong in one line: the usage of `serve` is longer than a screen."""
 
+    def __init__(self, **options: Any) -> None:
+        """Take a flag for another only where it is written in full: what is short today may mean two flags later."""
+        super().__init__(**options, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
         """End with `message` and the status of wrong usage."""
         self.exit(EXIT_WRONG_USAGE, f"{self.prog}: error: {message}\n")
@@ -118,9 +123,9 @@ def _joined(arguments: Sequence[str]) -> list[str]:
     return joined
 
 
-def _unknown_argument(argument: str, is_serve: bool) -> InvalidArgumentError:
+def _unknown_argument(argument: str, *, may_be_option: bool) -> InvalidArgumentError:
     text = f"there is no place for {argument!r}"
-    if is_serve and argument.startswith("-"):
+    if may_be_option and argument.startswith("-"):
         (nearest,) = difflib.get_close_matches(argument, [option.flag for option in settings.OPTIONS], n=1, cutoff=0.0)
         text = f"there is no option {argument}; the nearest is {nearest}"
     return InvalidArgumentError(text)

@@ -15,6 +15,8 @@
     ├── DataLossError             stop, restore from a backup
     └── InternalError             report it with the request id
 
+`NotBriefError` is none of these: it never leaves the server.
+
 Lower layers raise these directly. Only `pinyon.wire.status` knows HTTP and gRPC numbers.
 """
 
@@ -81,3 +83,7 @@ class DataLossError(PinyonError):
 
 class InternalError(PinyonError):
     """A defect of Pinyon. Its details are in the log, under the request id."""
+
+
+class NotBriefError(Exception):
+    """What must be brief, as others wait, would not be. It was not begun, and is to be done where nobody waits."""

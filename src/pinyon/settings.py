@@ -35,6 +35,8 @@ _TIMEOUT_S_MAX: Final = 86_400
 _THREADS_MAX: Final = 1024
 _MEMORY_LIMIT_MIN: Final = 128 * _MIB
 """Less than this is taken by the server itself, and by a few requests."""
+_MEMORY_LIMIT_MAX_TIB: Final = 1024
+"""No machine has more: a unit is wrong."""
 
 
 class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -361,8 +363,10 @@ def _convert(option: Option, given: _Given) -> object:
     value = given.value
     if option.is_list and isinstance(value, str):
         value = value.split(",")
+    # Read as a number, 5e3 would be the whole number 5000.
+    is_odd = type(option.default) is int and isinstance(value, str) and not value.isdecimal()
     try:
-        return msgspec.convert(value, option.type, strict=not isinstance(value, str))
+        return msgspec.convert(value, option.type, strict=is_odd or not isinstance(value, str))
     except msgspec.ValidationError as error:
         shown = "" if option.is_secret else f", but is {value!r}"
         raise InvalidArgumentError(f"{given.source}: must be {allowed_words(option.type)}{shown}") from error
@@ -395,6 +399,10 @@ def _check_memory_limit(server: ServerSettings) -> None:
         raise InvalidArgumentError(
             f"server.memory_limit: {server.memory_limit} is less than the {_MEMORY_LIMIT_MIN // _MIB}MiB that the "
             "server needs"
+        )
+    if limit is not None and limit > _MEMORY_LIMIT_MAX_TIB * 1024**4:
+        raise InvalidArgumentError(
+            f"server.memory_limit: {server.memory_limit} is more than {_MEMORY_LIMIT_MAX_TIB}TiB, which no machine has"
         )
 
 

@@ -90,6 +90,19 @@ def test_an_option_that_is_not_there_is_one_line_with_the_nearest_one(app, capsy
     assert ended(capsys, "inspect", "films", "shows")[2] == "pinyon: error: there is no place for 'shows'\n"
 
 
+@pytest.mark.parametrize(("flag", "nearest"), [("--po", "--port"), ("--memory-limi", "--memory-limit")])
+def test_an_option_is_written_in_full(app, capsys, flag, nearest):
+    status, _, error = ended(capsys, "serve", flag, "6000")
+    assert (status, error) == (2, f"pinyon: error: there is no option {flag}; the nearest is {nearest}\n")
+    assert app.given == []
+
+
+def test_there_is_no_place_for_what_follows_two_dashes(app, capsys):
+    status, _, error = ended(capsys, "serve", "--", "--port", "1")
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith("pinyon: error: there is no place for '--")
+
+
 def test_a_setting_that_is_read_late_is_wrong_usage_too(app, capsys):
     def fail(settings):
         raise InvalidArgumentError("models.backends: 'x' must have the form NAME=BACKEND")

@@ -64,6 +64,7 @@ def test_one_damaged_index_leaves_the_others_and_comes_back_when_it_was_restored
         check_it_is_shown(server)
         check_it_is_in_the_report_and_in_the_log(server, name)
         check_its_port_refuses(server, host, name)
+        assert "refused" not in server.log, "the start has told, and clients come again and again"
         check_it_cannot_be_changed(server)
         server.stop()
         assert path.read_bytes() == damaged

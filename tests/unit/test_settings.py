@@ -101,6 +101,16 @@ def test_a_number_is_finite_and_not_negative(option, text):
     assert message.endswith(f", but is {text!r}")
 
 
+@pytest.mark.parametrize("text", ["5e3", "5000.0", "+5000", "5_000", "5000 "])
+@pytest.mark.parametrize(
+    "option", [option for option in NUMBERS if isinstance(option.default, int)], ids=lambda option: option.key
+)
+def test_a_whole_number_is_digits(option, text):
+    message = refusal(flags={option.key: text})
+    assert message.startswith(f"{option.flag}: must be a whole number ")
+    assert message.endswith(f", but is {text!r}")
+
+
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1"])
 @pytest.mark.parametrize("option", NUMBERS, ids=lambda option: option.key)
 def test_a_number_in_the_file_is_finite_and_not_negative(tmp_path, option, text):
@@ -228,6 +238,13 @@ def test_a_memory_limit_that_nothing_fits_in_is_refused():
     )
     for text in ("5 GB", "-5GB", "five", ".5GB", "5.GB", "5P", "5iB", "nan", "1e9", ""):
         assert refusal(flags={"server.memory_limit": text}).startswith("--memory-limit: ")
+
+
+def test_a_memory_limit_that_no_machine_has_is_refused():
+    assert load({"server.memory_limit": "1024T"}, environment={}).server.memory_limit_bytes == 2**50
+    assert refusal(flags={"server.memory_limit": "999999999999999T"}) == (
+        "server.memory_limit: 999999999999999T is more than 1024TiB, which no machine has"
+    )
 
 
 def test_a_target_recall_is_above_0_and_at_most_1():

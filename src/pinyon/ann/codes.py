@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from pinyon.ann.rotation import WORD_BITS
 from pinyon.model.record import Float32s
 
-UInt8s = NDArray[np.uint8]
 UInt64s = NDArray[np.uint64]
 UInt16s = NDArray[np.uint16]
 
@@ -36,8 +35,8 @@ _STEP: Final = 0.5
 """Half the distance of two levels in standard deviations: the best for normally distributed numbers in four levels
 (Max, Quantizing for minimum distortion, 1960)."""
 
-_WORDS_SUMMED: Final = 3
-"""Popcounts of so many words fit into a byte."""
+_COMPARED_BYTES: Final = 120_000
+"""Codes that are looked at together: they, the planes, and what is made of them stay in a core's cache."""
 
 
 class Codes(NamedTuple):
@@ -58,7 +57,13 @@ def encode(rotated: Float32s) -> Codes:
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuery:
-    """A query in bit planes, `(planes, D / 64, 1)` uint64; `<s, u>` is about `offset - scale * distance`."""
+    """A query in bit planes; `<s, u>` is about `offset - scale * distance`.
+
+    Attributes:
+        planes: `(2, n, D / 64)` uint64: each plane n times, for n codes that are looked at together.
+        offset: the estimate of a code without a distance.
+        scale: what a distance of 1 takes from it.
+    """
 
     planes: UInt64s
     offset: float
@@ -75,51 +80,34 @@ def prepare(rotated: Float32s) -> PreparedQuery:
     step *= square / along if along > 0 else 1.0
     numbers = (levels + (1 << _PLANES - 1)).astype(np.uint8)
     bits = np.packbits(numbers >> np.arange(_PLANES, dtype=np.uint8)[:, None] & 1, axis=1, bitorder="little")
+    planes = bits.view("<u8").astype(np.uint64, copy=False)[:, None]
     return PreparedQuery(
-        planes=bits.view("<u8").astype(np.uint64, copy=False)[:, :, None],
+        # Numpy combines two long arrays several times as fast as a long one and the same few words again and again.
+        planes=np.repeat(planes, max(1, _COMPARED_BYTES // planes[0].nbytes), axis=1),
         offset=step * len(rotated) * ((1 << _PLANES) - 1),
         scale=2 * step,
     )
 
 
-class Scratch:
-    """Memory for `distances`; of one thread at a time."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self._different = np.zeros(0, np.uint64)
-        self._counts = np.zeros(0, np.uint8)
-
-    def of(self, shape: tuple[int, ...]) -> tuple[UInt64s, UInt8s]:
-        """Two arrays of a shape, with anything in them."""
-        size = int(np.prod(shape))
-        if size > len(self._counts):
-            self._different, self._counts = np.empty(size, np.uint64), np.empty(size, np.uint8)
-        return self._different[:size].reshape(shape), self._counts[:size].reshape(shape)
-
-
-def distances(words: UInt64s, planes: UInt64s, scratch: Scratch, out: UInt16s) -> None:
+def distances(words: UInt64s, planes: UInt64s, out: UInt16s) -> None:
     """Write the distance of each code.
 
     Args:
-        words: `(b, D / 64, m)`: b groups of m codes, word by word.
-        planes: of a prepared query; the last axis may be repeated m times.
-        scratch: memory to work in.
-        out: `(b, m)` uint16.
+        words: `(m, D / 64)`.
+        planes: of a prepared query.
+        out: `(m,)` uint16.
     """
-    assert words.shape[1] * WORD_BITS * ((1 << len(planes)) - 1) < 2**16, "20,000 dimensions are the most there are"
-    different, counts = scratch.of(words.shape)
-    sums = counts[:, ::_WORDS_SUMMED]
-    others = [counts[:, first::_WORDS_SUMMED] for first in range(1, min(_WORDS_SUMMED, counts.shape[1]))]
-    out[...] = 0
-    for plane in planes[::-1]:
-        np.bitwise_xor(words, plane, out=different)
-        np.bitwise_count(different, out=counts)
-        for other in others:
-            sums[:, : other.shape[1]] += other
-        out += out
-        for number in range(sums.shape[1]):
-            out += sums[:, number]
+    assert words.shape[1] * WORD_BITS * ((1 << _PLANES) - 1) < 2**16, "20,000 dimensions are the most there are"
+    low, high = planes
+    for start in range(0, len(words), len(low)):
+        some = words[start : start + len(low)]
+        # Of one word no more than 3 * 64, which fits into a byte.
+        counts = np.bitwise_count(some ^ high[: len(some)])
+        counts += counts
+        counts += np.bitwise_count(some ^ low[: len(some)])
+        # Numpy adds few long rows much faster than many short ones.
+        by_word = np.ascontiguousarray(counts.T)
+        np.add.reduce(by_word, axis=0, dtype=np.uint16, out=out[start : start + len(low)])
 
 
 def word_count(width: int) -> int:

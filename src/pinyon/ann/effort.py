@@ -17,7 +17,7 @@ _MARGIN: Final = 1.0
 """Standard errors by which a measured recall must exceed a target."""
 
 _POOLS: Final = (4, 8, 16, 32, 64, 128)
-_COUNTS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+_COUNTS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 """Sizes of pools and counts that are tried, as multiples of the number of rows to find."""
 
 
@@ -97,6 +97,11 @@ def measure(
 
 def _recall(found: Int64s, nearest: Int64s) -> float:
     return float(np.isin(nearest, found[: len(nearest)]).mean())
+
+
+def pool_max(count: int) -> int:
+    """The largest pool that is tried, to find `count` rows."""
+    return _POOLS[-1] * count
 
 
 def measure_quantised(

@@ -4,7 +4,7 @@ What must hold:
 
 - the n-th row that was added has key n;
 - a built graph is bytes, and a view of them, mapped from a file for instance, is searched without reading them whole;
-- answers are approximate, and their order says nothing: the caller scores them again.
+- answers are approximate, and so is their order, nearest first: the caller scores the first of them again.
 
 Rows are compared by dot product, as all have length 1 in the space of a graph (`Space.graph_rows`); those of euclidean
 by distance. They are rotated, which makes their numbers about equally large, and rounded to 127ths of the largest that
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.ann.rotation import WORD_BITS, Rotation
-from pinyon.ann.space import Space
+from pinyon.ann.rotation import WORD_BITS, Rotation, padded_width
+from pinyon.ann.space import Space, graph_width
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
 
@@ -84,20 +84,26 @@ def build(
     return index.save()
 
 
-def build_bytes(row_count: int, space: Space) -> int:
+def build_bytes(row_count: int, dimension: int, metric: Metric) -> int:
     """About what `build` takes in memory at most, its result included (measured, rounded up)."""
-    return row_count * (2 * _Codec(space).width + 12 * _CONNECTIVITY)
+    width = padded_width(graph_width(dimension, metric), WORD_BITS)
+    return row_count * (2 * width + 12 * _CONNECTIVITY)
 
 
 class Graph:
-    """A built graph. Any thread may search it; a search releases the GIL."""
+    """A built graph. Any thread may search it; a search releases the GIL.
+
+    Attributes:
+        row_count: how many rows it has.
+        long_rows: those of `Space`.
+    """
 
     def __init__(self, index: "Index", codec: "_Codec", buffer: memoryview | None = None) -> None:
         """Use `view`."""
         self._index = index
         self._buffer = buffer  # usearch reads it, and does not keep it from going away.
         self._codec = codec
-        self._long_rows = codec.space.long_rows
+        self.long_rows: Final = codec.space.long_rows
         self.row_count: Final = len(index)
 
     @classmethod
@@ -123,15 +129,15 @@ class Graph:
         return 0 if self._buffer is None else self._buffer.nbytes
 
     def search(self, query: Float32s, count: int) -> Int64s:
-        """About the `count` nearest rows of `query`, `(dimension,)` float32 as it came, and all long ones.
+        """About the `count` nearest rows of `query`, `(dimension,)` float32 as it came, behind all long ones.
 
-        `(m,)` int64 ascending.
-
-        A search is as broad as its answer: `count` is the effort.
+        `(m,)` int64, nearest first. A search is as broad as its answer: `count` is the effort.
         """
         found = self._index.search(self._codec.query(query), min(count, self.row_count), threads=1)
-        rows: Int64s = np.sort(found.keys.astype(np.int64))
-        return np.union1d(rows, self._long_rows) if len(self._long_rows) else rows
+        rows: Int64s = found.keys.astype(np.int64)
+        if not len(self.long_rows):
+            return rows
+        return np.concatenate((self.long_rows, rows[~np.isin(rows, self.long_rows)]))
 
 
 class _Codec:

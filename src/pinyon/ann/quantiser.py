@@ -6,15 +6,13 @@ Building takes two passes over the rows, and memory for the codes only:
     partitions = concatenate(model.assign(chunk) for chunk in dense)    # first pass
     order, starts = group(partitions, model.partition_count)            # row order[i] becomes row i
     encoder = Encoder(model, starts)
-    words = [encoder.add(chunk) for chunk in dense[order]]              # second pass
-    words.append(encoder.finish())
+    words = concatenate(encoder.add(chunk) for chunk in dense[order])   # second pass
 
 What must hold of the arrays that are searched, n rows of d dimensions in p partitions:
 
 - `centroids` (p, d) and `mean` (d,) float32, in the space; euclidean rows lie around its origin, and `mean` is zeros;
 - `starts` (p + 1,) int64: rows `starts[i]:starts[i + 1]` are those of partition i;
-- `words` (b, w, 1024) uint64, b = ⌈n / 1024⌉ and w = max(⌈d / 64⌉, 4): the codes of rows 1024 i to 1024 i + 1023,
-  word by word, are `words[i]`; zeros follow the last row;
+- `words` (n, w) uint64, w = max(⌈d / 64⌉, 4): the code of each row;
 - `factors` and `constants` (n,) float32: with c the centroid and q the query, the goodness of row x = c + r is about
   `k <c, q> + factor * <signs of r, q - mean> + constant`. For euclidean k = 2 and the constant is `-|x|²`, else k = 1
   and it is `<r, mean>`; the factor is k times that of the code.
@@ -35,8 +33,8 @@ from pinyon.ann.space import Space
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
 
-BLOCK_ROWS: Final = 1024
-"""Rows whose codes lie together: so few that the last block wastes little, so many that a call for one is worth it."""
+_ENCODED_ROWS: Final = 1024
+"""Rows that are encoded at once."""
 
 _TRAINED_LENGTH_MAX: Final = 2
 """Rows of a sample are shortened to this; most are no longer than 1."""
@@ -97,8 +95,9 @@ class Encoder:
     """Codes of rows that come in order of partitions, chunk by chunk.
 
     Attributes:
-        factors: `(n,)` float32, complete after `finish`.
+        factors: `(n,)` float32, complete when all rows have been added.
         constants: likewise.
+        word_count: words of a code.
     """
 
     def __init__(self, model: Model, starts: Int64s) -> None:
@@ -108,28 +107,15 @@ class Encoder:
         self._model = model
         self._starts = starts
         self._rotation = Rotation(model.space.dimension, model.seed)
+        self.word_count: Final = codes.word_count(self._rotation.padded_width)
         self._row_count = 0
-        self._rest = np.zeros((0, codes.word_count(self._rotation.padded_width)), np.uint64)
 
     def add(self, dense: Float32s) -> UInt64s:
-        """Encode the next rows, `(m, dimension)` float32 as stored.
-
-        Returns:
-            The words of the blocks that are full by now, `(b, w, 1024)`.
-        """
-        encoded = [self._encode(dense[start : start + BLOCK_ROWS]) for start in range(0, len(dense), BLOCK_ROWS)]
-        words = np.concatenate([self._rest, *encoded])
-        full = len(words) - len(words) % BLOCK_ROWS
-        self._rest = words[full:]
-        return _as_blocks(words[:full])
-
-    def finish(self) -> UInt64s:
-        """The words of the last block, `(1, w, 1024)`, or of none where the one before was full."""
-        assert self._row_count == len(self.factors), "all rows have been added"
-        if not len(self._rest):
-            return _as_blocks(self._rest)
-        padding = np.zeros((BLOCK_ROWS - len(self._rest), self._rest.shape[1]), np.uint64)
-        return _as_blocks(np.concatenate([self._rest, padding]))
+        """The words of the next rows, `(m, word_count)`; `dense` is `(m, dimension)` float32, as stored."""
+        words = np.empty((len(dense), self.word_count), np.uint64)
+        for start in range(0, len(dense), _ENCODED_ROWS):
+            words[start : start + _ENCODED_ROWS] = self._encode(dense[start : start + _ENCODED_ROWS])
+        return words
 
     def _encode(self, dense: Float32s) -> UInt64s:
         model, part = self._model, slice(self._row_count, self._row_count + len(dense))
@@ -142,8 +128,3 @@ class Encoder:
         self.constants[part] = -np.vecdot(rows, rows) if is_euclidean else residuals @ model.mean
         self._row_count = part.stop
         return encoded.words
-
-
-def _as_blocks(words: UInt64s) -> UInt64s:
-    """Words of full blocks, row by row, brought into order word by word."""
-    return np.ascontiguousarray(words.reshape(-1, BLOCK_ROWS, words.shape[1]).transpose(0, 2, 1))

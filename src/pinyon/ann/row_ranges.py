@@ -31,12 +31,6 @@ class RowRanges:
         rows: Int64s = positions + (self._starts - self._offsets[:-1])[ranges]
         return rows
 
-    def positions(self, rows: Int64s) -> Int64s:
-        """Where some rows stand that are in the ranges."""
-        ranges = np.searchsorted(self._starts, rows, side="right") - 1
-        positions: Int64s = rows + (self._offsets[:-1] - self._starts)[ranges]
-        return positions
-
     def select(self, rows: Int64s) -> Int64s:
         """Those of some rows, ascending, that are in the ranges."""
         firsts = np.searchsorted(rows, self._starts).tolist()

@@ -82,7 +82,7 @@ class Space:
     @property
     def graph_width(self) -> int:
         """Coordinates of a row of `graph_rows`."""
-        return self.dimension + (self.metric is Metric.DOTPRODUCT)
+        return graph_width(self.dimension, self.metric)
 
     def graph_rows(self, dense: Float32s) -> Float32s:
         """Rows as a graph holds them, `(n, graph_width)` float32. Long ones are there at length 1."""
@@ -97,6 +97,11 @@ class Space:
         """A query as a graph wants it, `(graph_width,)` float32."""
         moved = self.query(query)
         return np.append(moved, np.float32(0)) if self.metric is Metric.DOTPRODUCT else moved
+
+
+def graph_width(dimension: int, metric: Metric) -> int:
+    """Coordinates of a row as a graph holds it."""
+    return dimension + (metric is Metric.DOTPRODUCT)
 
 
 def choose_space(metric: Metric, sample: Float32s, squared_norms: NDArray[np.float64]) -> Space:

@@ -13,9 +13,9 @@ Order of disk operations, and what a stop after each leaves:
 So whenever there is a log file, there is a catalog; a directory where that is not so was damaged, and nothing is
 removed.
 
-An index that cannot be opened, since files of it are damaged or of a newer Pinyon, is closed: it stays in the catalog,
-the others are served, and nothing in its folder changes before it is deleted. So opening an index reads all that it
-needs before it puts right what a stop left.
+An index that cannot be opened, since files of it are damaged, unreadable or of a newer Pinyon, is closed: it stays in
+the catalog, the others are served, and nothing in its folder changes before it is deleted. So opening an index reads
+all that it needs before it puts right what a stop left.
 """
 
 import logging
@@ -66,7 +66,7 @@ class Database:
     ) -> None:
         """Open every index: read the catalog, remove what a stop left over, map the segments, replay the logs.
 
-        An index whose files are damaged, or those of a newer Pinyon, stays closed; see `why_closed`.
+        An index whose files are damaged, unreadable, or those of a newer Pinyon, stays closed; see `why_closed`.
 
         Args:
             storage: the data directory, locked by the caller.
@@ -193,7 +193,11 @@ class Database:
         """Begin the maintenance that is due; to be called every second or so."""
         indexes = list(self._indexes.values())
         for index in indexes:
-            index.tick()
+            try:
+                index.tick()
+            except PinyonError as error:
+                # The others have their turn all the same.
+                log.warning("index %s: maintenance cannot begin: %s", index.definition.name, error.message)
         excess = sum(index.maintenance.memory_bytes for index in indexes) - self._memtables_bytes_max
         for index in sorted(indexes, key=lambda index: -index.maintenance.growing_bytes):
             if excess <= 0:
@@ -215,30 +219,33 @@ class Database:
             self._indexes.clear()
 
     def _open_if_whole(self, definition: IndexDefinition) -> None:
-        """Open an index, or keep why it cannot be. Any other error is a defect or the disk, and stops the start."""
+        """Open an index, or keep why it cannot be read. Any other error is a defect, or a disk that takes no writes.
+
+        Those stop the start.
+        """
         name = definition.name
         try:
-            self._indexes[name] = self._open(definition)
-        except (DataLossError, FailedPreconditionError) as error:
+            store, file_log = self._read(definition)
+            index = self._replayed(definition, store, file_log)
+        except (DataLossError, FailedPreconditionError, NotFoundError, UnavailableError) as error:
             self._why_closed[name] = _why_closed(definition, error)
             log_event(log, logging.ERROR, "an index stays closed", index=name, reason=self._why_closed[name])
+        else:
+            self._repair(definition, store, file_log)
+            self._indexes[name] = index
 
-    def _open(self, definition: IndexDefinition) -> Index:
-        """Open an index that the catalog names.
+    def _replayed(self, definition: IndexDefinition, store: SegmentStore, file_log: FileLog) -> Index:
+        """The index of these files, of which nothing was changed.
 
         Raises:
-            DataLossError: its files are damaged. Nothing of them was changed, here and below.
-            FailedPreconditionError: a newer Pinyon wrote them.
+            DataLossError: they are damaged.
         """
-        store, file_log = self._read(definition)
         if not file_log.has_files:
             raise DataLossError(
                 f"{index_directory(definition.index_id)}/{LOG}, the log of the index {definition.name}, has no files; "
-                "restore the data directory from a backup"
+                "restore it from a backup"
             )
-        index = self._new_index(definition, file_log, store)
-        self._repair(definition, store, file_log)
-        return index
+        return self._new_index(definition, file_log, store)
 
     def _read(self, definition: IndexDefinition) -> tuple[SegmentStore, FileLog]:
         directory = index_directory(definition.index_id)
@@ -291,10 +298,15 @@ def _why_closed(definition: IndexDefinition, error: PinyonError) -> str:
     """What clients and the operator are told of an index that cannot be opened."""
     folder = index_directory(definition.index_id)
     if isinstance(error, FailedPreconditionError):
-        what_to_do = "Nothing is damaged, and its files stay as they are until the index is deleted."
-    else:
-        what_to_do = (
-            f"Its files stay as they are: run `pinyon verify`, put a copy of {folder} in its place and restart, "
-            "or delete the index."
+        what_follows = "Nothing is damaged, and its files stay as they are until the index is deleted."
+    elif isinstance(error, DataLossError):
+        what_follows = (
+            f"Its files stay as they are until a copy of {folder} is put in its place, for the next start, or the "
+            "index is deleted; `pinyon verify` tells what else is damaged."
         )
-    return f"The index {definition.name} is closed: {error.message}. {what_to_do}"
+    else:
+        what_follows = (
+            f"Let the server read all files in {folder} and start it again; "
+            "they stay as they are until then, or until the index is deleted."
+        )
+    return f"The index {definition.name} is closed: {error.message}. {what_follows}"

@@ -16,6 +16,7 @@ from pinyon.engine.part import LiveSegment
 from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.tuning import Tuner
 from pinyon.errors import DataLossError
+from pinyon.model.index import IndexDefinition
 from pinyon.model.record import Float32s
 from pinyon.segment.column_file import ColumnFile
 from pinyon.segment.column_file_writer import ColumnFileWriter
@@ -57,10 +58,10 @@ def build_graph(
     return measured[0]
 
 
-def graph_build_bytes(live: LiveSegment) -> int:
-    """About what building the graph of a segment takes in memory."""
-    assert live.structures is not None
-    return graph.build_bytes(live.row_count, live.structures.space)
+def graph_build_bytes(row_count: int, definition: IndexDefinition) -> int:
+    """About what building the graph of a segment takes in memory: known without its bytes, which may be damaged."""
+    assert definition.dimension is not None
+    return graph.build_bytes(row_count, definition.dimension, definition.metric)
 
 
 def open_graph(store: SegmentStore, live: LiveSegment) -> Graph:

@@ -33,11 +33,12 @@ from pinyon.engine.report import IndexReport, report_index
 from pinyon.engine.run_keeper import RunKeeper
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
 from pinyon.engine.search import frequencies, search
+from pinyon.engine.search_cost import search_cost_us
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.view import View
 from pinyon.engine.write_queue import Resolver, WriteQueue
-from pinyon.errors import DataLossError
+from pinyon.errors import DataLossError, NotBriefError
 from pinyon.filter.ast import Filter
 from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
@@ -47,6 +48,10 @@ from pinyon.model.record import Lsn, Match, Record, UInt32s
 _filtered: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
 """Searches with filters are many short native calls. More of them at once than there are processors would take the
 interpreter's lock from one another at each: with eight clients a third more CPU a query on two processors."""
+
+
+_BRIEF_WAIT_S: Final = 0.001
+"""How long a brief read waits for the lock: to apply a group of writes mostly takes less."""
 
 
 class Index:
@@ -139,30 +144,46 @@ class Index:
 
         return self.write_resolved(resolve)
 
-    def read(self, namespace: str, ids: Sequence[str] = ()) -> tuple[View, list[Record]]:
-        """A view of a namespace, and the records of `ids` in it; those that do not exist are left out."""
-        with self._state.lock:
+    def read(
+        self, namespace: str, ids: Sequence[str] = (), *, must_be_brief: bool = False
+    ) -> tuple[View, list[Record]]:
+        """A view of a namespace, and the records of `ids` in it; those that do not exist are left out.
+
+        Raises:
+            NotBriefError: it must be brief, and something holds the lock that is not.
+        """
+        if not self._state.lock.acquire(timeout=_BRIEF_WAIT_S if must_be_brief else -1):
+            raise NotBriefError
+        try:
             found = self._state.namespaces.by_name.get(namespace)
             if found is None:
                 return View(self._state.lsn), []
             places: dict[str, Place] = places_in_memory(found.memtables, ids) if ids else {}
             view = found.view(self._state.lsn)
             due = self._run_keeper.due(found.memtables)
+        finally:
+            self._state.lock.release()
         self._run_keeper.start(due)
         if ids and view.parts:
             places |= places_in_parts(view.parts, [id_ for id_ in ids if id_ not in places], view.lsn)
         return view, [record_at(places[id_]) for id_ in ids if id_ in places]
 
-    def search(self, view: View, plan: SearchPlan, *, may_wait: bool = True) -> list[Match]:
+    def search(self, view: View, plan: SearchPlan, *, cost_max_us: float | None = None) -> list[Match]:
         """The best matches of a view, best first.
 
-        Unless it `may_wait`, other searches are not waited for, whatever that costs.
+        With `cost_max_us`, what costs more is not begun, and nothing is waited for.
+
+        Raises:
+            NotBriefError: it would cost more, as far as can be told.
         """
         watch = self.maintenance.recall.watch
-        watch.offer(view, plan)
         asked = watch.raised(plan.target_recall)
-        with nullcontext() if plan.filter is None or not may_wait else _filtered:
-            return search(view, plan if asked == plan.target_recall else replace(plan, target_recall=asked))
+        searched = plan if asked == plan.target_recall else replace(plan, target_recall=asked)
+        if cost_max_us is not None and search_cost_us(view, searched) > cost_max_us:
+            raise NotBriefError
+        watch.offer(view, plan)
+        with nullcontext() if plan.filter is None or cost_max_us is not None else _filtered:
+            return search(view, searched)
 
     @property
     def target_recall(self) -> float:

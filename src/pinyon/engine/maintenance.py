@@ -125,7 +125,8 @@ class Maintenance:
         memory, self._memory_at_tick = self._memory_at_tick, self._state.namespaces.memory_bytes
         is_quiet = lsn == self._lsn_at_tick or 0 < self._memory_at_tick - memory <= self._options.quiet_bytes
         self._idle_ticks = self._idle_ticks + 1 if is_quiet else 0
-        self._resting = {number: ticks - 1 for number, ticks in self._resting.items() if ticks > 1}
+        with self._scheduling:
+            self._resting = {number: ticks - 1 for number, ticks in self._resting.items() if ticks > 1}
         self._ages = {number: self._ages.get(number, 0) + 1 for number in self._state.store.segments}
         self._begin_due()
 
@@ -135,9 +136,15 @@ class Maintenance:
 
     @property
     def is_settled(self) -> bool:
-        """True if nothing is left to do that a pause would be used for, but for comparisons of recall."""
+        """True if nothing is left to do that a pause would be used for, but for comparisons of recall.
+
+        False where that cannot be told, as something is damaged.
+        """
         with self._scheduling:
-            work = self._next_work(is_idle=True)
+            try:
+                work = self._next_work(is_idle=True)
+            except PinyonError:
+                return False
             is_working = self._is_working or self._is_flush_due
         is_flush_due = self._state.namespaces.memory_bytes >= self._options.idle_flush_bytes
         return not is_working and not is_flush_due and (work is None or work.name == _COMPARE)
@@ -239,7 +246,9 @@ class Maintenance:
         finally:
             if not is_done:
                 # What failed once may fail again: let the others have their turn.
-                self._resting |= dict.fromkeys((live.number for live in work.segments), _REST_TICKS)
+                with self._scheduling:
+                    # Another dict, as some who read it hold no lock.
+                    self._resting = self._resting | dict.fromkeys((live.number for live in work.segments), _REST_TICKS)
             self.under_way = ""
             self._is_working = False
             give_back_memory()

@@ -89,8 +89,9 @@ class LiveSegment:
             table = self._efforts.get(structure)
             effort = None if table is None else table.effort_for(target_recall)
             reach = Reach(table is None or effort is not None, effort)
-            if len(known) < _REACH_KEPT_MAX:
-                known[structure, target_recall] = reach
+            if len(known) >= _REACH_KEPT_MAX:
+                known.clear()
+            known[structure, target_recall] = reach
         return reach
 
     def alive_counts(self) -> list[int]:

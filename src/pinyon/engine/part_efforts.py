@@ -3,6 +3,7 @@
 from typing import Final
 
 from pinyon.ann.effort import Effort
+from pinyon.ann.graph import Graph
 from pinyon.engine.part import Part
 from pinyon.engine.search_plan import SearchPlan
 
@@ -17,6 +18,9 @@ _POOL_SHARE: Final = 4
 
 _GRAPH_SHARE: Final = 6
 """A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
+
+_GRAPH_SCORED_SHARE: Final = 4
+"""A graph looks for so many rows for each that is then scored exactly: its own order is nearly right."""
 
 _UNTUNED_POOL: Final = 512
 _UNTUNED_GRAPH_POOL: Final = 128
@@ -51,6 +55,11 @@ def graph_pool(part: Part, plan: SearchPlan) -> int:
     """How many rows to look for in the graph."""
     effort = _effort(part, GRAPH, plan) or Effort(pool=max(_UNTUNED_GRAPH_POOL, 2 * plan.top_k))
     return max(effort.pool, plan.top_k)
+
+
+def scored_count(graph: Graph, pool: int, top_k: int) -> int:
+    """How many of the rows that a graph found, nearest first, are worth an exact score, where it looked for `pool`."""
+    return len(graph.long_rows) + max(pool // _GRAPH_SCORED_SHARE, _POOL_SHARE * top_k)
 
 
 def quantised_effort(part: Part, plan: SearchPlan) -> Effort:

@@ -30,6 +30,7 @@ from pinyon.engine.part_efforts import (
     is_exact,
     is_for_graph,
     quantised_effort,
+    scored_count,
     uses_graph,
 )
 from pinyon.engine.runs import RowPostings
@@ -184,14 +185,16 @@ def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
     pool = graph_pool(part, plan)
     if allowed is None:
         rows = _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
-        return rows if len(rows) >= min(pool, part.live.alive_count) * _ENOUGH_ALIVE else None
+        if len(rows) < min(pool, part.live.alive_count) * _ENOUGH_ALIVE:
+            return None
+        return np.sort(rows[: scored_count(graph, pool, plan.top_k)])
     if not is_for_graph(part, len(allowed)):
         return None
     # As many allowed rows are near the query as elsewhere, or there is something that the filter and the query share.
     count = pool * part.row_count // len(allowed)
     found = graph.search(plan.dense, count + count // 4)
     rows = found[is_member(found, allowed)]
-    return rows if len(rows) >= pool else None
+    return np.sort(rows[: scored_count(graph, pool, plan.top_k)]) if len(rows) >= pool else None
 
 
 def _sparse_candidates(

@@ -43,6 +43,7 @@ class RecallKeeper:
         self._options = options
         self._tuned_for: dict[tuple[int, str], float] = {}
         self._outdated: set[tuple[int, str]] = set()
+        self._tuned_by_callers: set[tuple[int, str]] = set()
         self.watch = RecallWatch()
 
     @property
@@ -62,7 +63,7 @@ class RecallKeeper:
             and self._has_dense
             and not live.has_graph
             and 0 < self._options.graph_rows_min <= live.row_count
-            and graph_build_bytes(live) <= self._options.graph_build_bytes_max
+            and graph_build_bytes(live.row_count, self._state.definition()) <= self._options.graph_build_bytes_max
         )
 
     def untuned(self, live: LiveSegment) -> list[str]:
@@ -74,8 +75,13 @@ class RecallKeeper:
         return [name for name in present if self._is_untuned(live, name, wanted)]
 
     def open_graph(self, live: LiveSegment) -> None:
-        """Let a graph on disk be searched; one that is damaged is given up, so that another is built."""
+        """Let a graph on disk be searched; one that is damaged or missing is given up, so that another is built.
+
+        Raises:
+            DataLossError: what a graph needs of the segment itself is damaged; the graph is left alone.
+        """
         assert live.structures is not None
+        _ = live.structures.space
         try:
             live.structures.graph = open_graph(self._state.store, live)
         except DataLossError as error:
@@ -91,13 +97,15 @@ class RecallKeeper:
         tuner = Tuner(live, self._state.definition().metric, check=check, queries_max=GRAPH_QUERIES)
         wanted = self._wanted
         efforts = build_graph(self._state.store, live, lambda: self._is_gone(live), tuner, wanted)
-        if efforts is None:
-            return
-        self._tuned_for[live.number, GRAPH] = wanted
-        live.efforts = {**live.efforts, GRAPH: efforts}
-        live.structures.graph = open_graph(self._state.store, live)
-        live.has_graph = True
-        self._commit_changes(live)
+        if efforts is not None:
+            self._tuned_for[live.number, GRAPH] = wanted
+            live.efforts = {**live.efforts, GRAPH: efforts}
+            live.structures.graph = open_graph(self._state.store, live)
+            live.has_graph = True
+            self._commit_changes(live)
+        if live.number not in self._state.store.segments and not self._state.is_closed:
+            # No commit knows of the file, so none removes it.
+            self._state.store.storage.remove(self._state.store.graph_path(live.number))
 
     def tune(self, live: LiveSegment, structures: Sequence[str]) -> None:
         """Measure what some structures of a segment take for the wanted recall."""
@@ -136,7 +144,7 @@ class RecallKeeper:
 
     def _is_untuned(self, live: LiveSegment, structure: str, wanted: float) -> bool:
         table = live.efforts.get(structure)
-        if table is None or (live.number, structure) in self._outdated:
+        if table is None or (live.number, structure) in self._outdated or self._is_tuned_by_rows(live, structure):
             return True
         # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
         is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
@@ -144,21 +152,36 @@ class RecallKeeper:
         # Its own rows, which a graph now has, would say too much for it.
         return is_short and (structure != GRAPH or self._queries(live) is not None)
 
+    def _is_tuned_by_rows(self, live: LiveSegment, structure: str) -> bool:
+        """True if there are queries of callers now that tell more than what a structure was tuned with.
+
+        Where there is a graph, few queries are left to the quantised rows, and not worth it.
+        """
+        is_used = structure == GRAPH or live.structures is None or live.structures.graph is None
+        if not is_used or (live.number, structure) in self._tuned_by_callers:
+            return False
+        return self.watch.has_enough_queries(live.segment.namespaces[0].name)
+
     def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
+        is_by_callers = self.watch.has_enough_queries(live.segment.namespaces[0].name)
         tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
         wanted = self._wanted
-        self._note_tuning(live, structures, wanted)
         graph = None if live.structures is None else live.structures.graph
-        return {
+        measured = {
             name: tuner.quantised(wanted) if name == QUANTISED or graph is None else tuner.graph(wanted, graph)
             for name in structures
         }
+        self._note_tuning(live, structures, wanted, is_by_callers=is_by_callers)
+        return measured
 
-    def _note_tuning(self, live: LiveSegment, structures: Sequence[str], wanted: float) -> None:
-        """Note what is tuned for what, and forget what was noted of segments that are gone."""
+    def _note_tuning(self, live: LiveSegment, structures: Sequence[str], wanted: float, *, is_by_callers: bool) -> None:
+        """Note what was tuned for what, and forget what was noted of segments that are gone."""
         current, tuned = self._state.store.segments, [(live.number, name) for name in structures]
         self._tuned_for = {key: recall for key, recall in self._tuned_for.items() if key[0] in current}
         self._tuned_for |= dict.fromkeys(tuned, wanted)
+        self._tuned_by_callers = {key for key in self._tuned_by_callers if key[0] in current}
+        if is_by_callers:
+            self._tuned_by_callers.update(tuned)
         self._outdated = {key for key in self._outdated if key[0] in current}.difference(tuned)
 
     def _distrust(self, searched: Sequence[LiveSegment]) -> None:

@@ -1,12 +1,13 @@
 """Whether queries find what was promised: now and then one is searched again, also exactly, and the two are compared.
 
-Efforts are tuned with rows of a segment as queries (see `pinyon.engine.tuning`); what callers ask may be harder. So a
-trickle of their queries is kept, and compared when there is nothing more urgent to do. What must hold:
+Efforts are tuned with rows of a segment as queries (see `pinyon.engine.tuning`); what callers ask may be harder, or
+easier. So a trickle of their queries is kept, and compared when there is nothing more urgent to do. And of all queries
+a sample is kept, to tune with. What must hold:
 
 - no query waits for this; what is kept is bounded, and so is what comparing reads: some megabytes a second;
 - where the mean of the last comparisons is below the target, searches are told to lose half as much as before, until
   the mean is back; where it is far above, twice as much, up to what was promised. Structures are then tuned again too,
-  with the queries that were kept, where there are enough of them.
+  with the sample, where there are enough queries in it.
 
 Thread rule: any thread may call `offer` and `raised`; one at a time the others.
 """
@@ -17,6 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from pinyon.engine.query_sample import QuerySample
 from pinyon.engine.search import search
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
@@ -34,6 +36,9 @@ _COMPARISONS_ENOUGH: Final = 32
 
 _TUNING_QUERIES_MIN: Final = 24
 """With fewer queries of callers, rows tell more."""
+
+_TUNING_QUERIES_ENOUGH: Final = 192
+"""So many are worth a tuning by themselves."""
 
 _BYTES_PER_TICK: Final = 64 * 1024 * 1024
 """What a comparison reads is paid off by so much at each tick; until then no query is kept."""
@@ -71,7 +76,7 @@ class RecallWatch:
     def __init__(self) -> None:
         """Begin with nothing known, and trust in what was tuned."""
         self._waiting: deque[KeptQuery] = deque(maxlen=_WAITING_MAX)
-        self._taken: deque[KeptQuery] = deque(maxlen=_COMPARISONS)
+        self._sample = QuerySample()
         self._recalls: deque[float] = deque(maxlen=_COMPARISONS)
         self._debt_bytes = 0
         self._factor = 1.0
@@ -101,10 +106,13 @@ class RecallWatch:
         """Keep a query, if it is searched approximately and it is time for one."""
         if self._highest_asked < plan.target_recall < 1:
             self._highest_asked = plan.target_recall
-        if self._debt_bytes > 0 or plan.dense is None or plan.target_recall >= 1:
+        if plan.dense is None or plan.target_recall >= 1:
             return
         searched = [part for part in view.parts if part.live.structures is not None]
         if not searched:
+            return
+        self._sample.add(searched[0].rows.name, plan.dense)
+        if self._debt_bytes > 0:
             return
         self._debt_bytes = max(sum(part.size_bytes for part in searched), _TICKS_PER_QUERY_MIN * _BYTES_PER_TICK)
         self._waiting.append(KeptQuery(searched[0].rows.name, _own(plan)))
@@ -117,14 +125,16 @@ class RecallWatch:
         """The query that waits longest."""
         if not self._waiting:
             return None
-        kept = self._waiting.popleft()
-        self._taken.append(kept)
-        return kept
+        return self._waiting.popleft()
 
     def queries(self, namespace: str) -> Float32s | None:
-        """Vectors of the last queries of a namespace, `(q, dimension)`, to tune with; None while they are too few."""
-        vectors = [kept.plan.dense for kept in list(self._taken) if kept.namespace == namespace]
-        return np.stack([each for each in vectors if each is not None]) if len(vectors) >= _TUNING_QUERIES_MIN else None
+        """Vectors of queries of a namespace, `(q, dimension)`, to tune with; None while they are too few."""
+        has_some = self._sample.count(namespace) >= _TUNING_QUERIES_MIN
+        return self._sample.vectors(namespace)[:_TUNING_QUERIES_ENOUGH] if has_some else None
+
+    def has_enough_queries(self, namespace: str) -> bool:
+        """True if there are so many queries of a namespace that a tuning with them tells more than one with rows."""
+        return self._sample.count(namespace) >= _TUNING_QUERIES_ENOUGH
 
     def add(self, recall: float, target_recall: float) -> float | None:
         """Note what a comparison found; the mean if it is too low, and searches now try harder, else None."""

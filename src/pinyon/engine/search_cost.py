@@ -5,21 +5,33 @@ what is told apart is a fraction of a millisecond and many milliseconds.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from pinyon.engine.part import Part
-from pinyon.engine.part_efforts import graph_pool, is_exact, is_for_graph, quantised_effort, uses_graph
+from pinyon.engine.part_efforts import (
+    EXACT_ROWS_MAX,
+    graph_pool,
+    is_exact,
+    is_for_graph,
+    quantised_effort,
+    scored_count,
+    uses_graph,
+)
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.structures import Structures
-from pinyon.engine.view import MemtableView, View
-from pinyon.filter.ast import Filter
+from pinyon.engine.view import BlockView, View
+from pinyon.filter.ast import Filter, value_count
 from pinyon.filter.select import plan_selection
 
+_SOURCE_US: Final = 25.0
+"""To search a part or a block at all."""
+
 _NUMBER_US: Final = 0.0003
-"""To score a number of a row in float32."""
+"""To score a number of a row in float32, where all rows are scored."""
 
 _SCORED_NUMBER_US: Final = 0.004
-"""… of a row that lies anywhere, in float64."""
+"""… in float64, of a row that lies anywhere."""
 
 _CODE_US: Final = 0.02
 """To estimate a row from its code."""
@@ -28,34 +40,51 @@ _GRAPH_ROW_US: Final = 3.5
 """To find a row in a graph, and the ways to it."""
 
 _FILTERED_ROW_US: Final = 0.2
-"""To evaluate a filter for a row in memory."""
+"""To compare a row in memory with a value of a filter."""
 
 _READ_ROW_US: Final = 2.0
-"""… for a row whose metadata must be read."""
+"""… a row whose metadata must be read."""
 
 _SELECTION_COST_US: Final = 0.002
 """The unit of `pinyon.filter.plan`'s costs."""
 
 _RESULT_US: Final = 3.0
-_WHOLE_RESULT_US: Final = 20.0
-"""To return a result; with its values or metadata."""
+_VALUE_US: Final = 0.2
+_METADATA_BYTE_US: Final = 0.1
+"""To return a result, a number of it, and a byte of its metadata, as JSON."""
 
 
 def search_cost_us(view: View, plan: SearchPlan) -> float:
-    """About what a search takes, in microseconds; infinity where that is not known: by sparse values."""
+    """About what a search takes, in microseconds; infinity where that is not known.
+
+    It is not by sparse values, nor where something is needed that was not read since the index was opened.
+    """
     has_sparse = plan.sparse is not None and len(plan.sparse.indices) > 0
     if plan.dense is None or has_sparse or plan.required_indices is not None:
         return math.inf
-    result = _WHOLE_RESULT_US if plan.include_values or plan.include_metadata else _RESULT_US
-    results = min(plan.top_k, view.record_count) * result
-    memtables = sum(_memtable_cost_us(memtable, plan) for memtable in view.memtables)
-    return results + memtables + sum(_part_cost_us(part, plan) for part in view.parts)
+    blocks = [block for memtable in view.memtables for block in memtable.blocks]
+    return (
+        _SOURCE_US * (len(blocks) + len(view.parts))
+        + plan.top_k * _result_cost_us(blocks, view, plan)
+        + sum(_block_cost_us(block, plan) for block in blocks)
+        + sum(_part_cost_us(part, plan) for part in view.parts)
+    )
 
 
-def _memtable_cost_us(view: MemtableView, plan: SearchPlan) -> float:
+def _result_cost_us(blocks: Sequence[BlockView], view: View, plan: SearchPlan) -> float:
     assert plan.dense is not None
-    row = _NUMBER_US * len(plan.dense) + (0.0 if plan.filter is None else _FILTERED_ROW_US)
-    return sum(block.row_count for block in view.blocks) * row
+    cost = _RESULT_US + (_VALUE_US * len(plan.dense) if plan.include_values else 0.0)
+    if plan.include_metadata:
+        means = [each.block.metadata.data.count / max(each.block.row_count, 1) for each in blocks]
+        means += [part.live.segment.metadata_bytes / max(part.live.row_count, 1) for part in view.parts]
+        cost += _METADATA_BYTE_US * max(means, default=0.0)
+    return cost
+
+
+def _block_cost_us(block: BlockView, plan: SearchPlan) -> float:
+    assert plan.dense is not None
+    filtering = 0.0 if plan.filter is None else _FILTERED_ROW_US * value_count(plan.filter)
+    return block.row_count * (_NUMBER_US * len(plan.dense) + filtering)
 
 
 def _part_cost_us(part: Part, plan: SearchPlan) -> float:
@@ -64,12 +93,16 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
     structures = part.live.structures
     if plan.filter is not None:
         rows, selecting = _selection(part, structures, plan.filter)
-    if structures is None or is_exact(part, plan, rows, has_filter=plan.filter is not None):
-        return selecting + rows * _NUMBER_US * len(plan.dense)
     scored_us = _SCORED_NUMBER_US * len(plan.dense)
-    if uses_graph(part, plan) and (plan.filter is None or is_for_graph(part, rows)):
+    if structures is None or is_exact(part, plan, rows, has_filter=plan.filter is not None):
+        is_scattered = plan.filter is not None or rows <= EXACT_ROWS_MAX
+        return selecting + rows * (scored_us if is_scattered else _NUMBER_US * len(plan.dense))
+    if structures.graph is not None and uses_graph(part, plan) and (plan.filter is None or is_for_graph(part, rows)):
         pool = graph_pool(part, plan)
-        return selecting + pool * (_GRAPH_ROW_US * part.row_count / max(rows, 1) + scored_us)
+        searched = pool * part.row_count / max(rows, 1)
+        return selecting + searched * _GRAPH_ROW_US + scored_count(structures.graph, pool, plan.top_k) * scored_us
+    if not structures.has_read("quantised"):
+        return math.inf
     effort = quantised_effort(part, plan)
     share = 1.0 if effort.probes is None else min(effort.probes / structures.quantised.partition_count, 1.0)
     return selecting + rows * share * _CODE_US + effort.pool * scored_us
@@ -78,9 +111,11 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
 def _selection(part: Part, structures: Structures | None, condition: Filter) -> tuple[int, float]:
     """How many rows a filter selects at most, and what it takes to select them."""
     if structures is None:
-        return part.row_count, part.row_count * _READ_ROW_US
+        return part.row_count, part.row_count * _READ_ROW_US * value_count(condition)
     known = structures.selections.known(condition)
     if known is not None:
         return len(known), 0.0
+    if not structures.has_read("columns"):
+        return part.row_count, math.inf
     selection = plan_selection(condition, structures.columns)
     return selection.most, selection.cost * _SELECTION_COST_US

@@ -12,7 +12,6 @@ from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.ann import quantised
 from pinyon.ann.postings import Postings, postings_of
@@ -128,13 +127,8 @@ def _sample(group: RowGroup, dimension: int, options: BuildOptions) -> Float32s:
 
 def _codes(group: RowGroup, model: quantised.Model, starts: Int64s) -> Iterator[ExtraColumn]:
     encoder = quantised.Encoder(model, starts)
-
-    def words() -> Iterator[NDArray[np.uint64]]:
-        for chunk in dense_chunks(group):
-            yield encoder.add(chunk).reshape(-1)
-        yield encoder.finish().reshape(-1)
-
-    yield ExtraColumn("codes", np.uint64, None, words())
+    words = (encoder.add(chunk) for chunk in dense_chunks(group))
+    yield ExtraColumn("codes", np.uint64, encoder.word_count, words)
     yield ExtraColumn("code_factors", np.float32, None, [encoder.factors])
     yield ExtraColumn("code_constants", np.float32, None, [encoder.constants])
     yield ExtraColumn("partition_starts", np.int64, None, [starts])

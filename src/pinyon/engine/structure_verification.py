@@ -12,7 +12,6 @@ import numpy as np
 
 from pinyon.ann.codes import word_count
 from pinyon.ann.postings import postings_of
-from pinyon.ann.quantiser import BLOCK_ROWS
 from pinyon.ann.rotation import Rotation
 from pinyon.engine.structures import Structures
 from pinyon.filter import field_index
@@ -56,7 +55,7 @@ def _verify_codes(segment: Segment, structures: Structures) -> None:
         "partition_centroids": (len(starts) - 1, space.dimension),
         "code_factors": (rows,),
         "code_constants": (rows,),
-        "codes": (-(-rows // BLOCK_ROWS) * words * BLOCK_ROWS,),
+        "codes": (rows, words),
     }
     for name, shape in shapes.items():
         if column(name).shape != shape:

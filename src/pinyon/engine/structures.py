@@ -41,6 +41,10 @@ class Structures:
         self._definition = definition
         self.graph: Graph | None = None
 
+    def has_read(self, name: str) -> bool:
+        """True if something, such as "columns" or "quantised", was read before, so that it is at hand."""
+        return name in self.__dict__
+
     @cached_property
     def space(self) -> Space:
         """Where rows and queries are compared."""

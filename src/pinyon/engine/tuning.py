@@ -1,11 +1,12 @@
 """How much effort a dedicated segment needs to find what it should: measured with rows of its own as queries.
 
 Rows are held back and looked for among the others, as queries from outside would be; a graph is asked before they are
-added to it. The true neighbours are found by scoring all rows. Where callers' own queries are known, these are taken
-instead.
+added to it. The true neighbours are found by scoring all rows. Where enough of callers' own queries are known, these
+are taken instead.
 
 A row of which there are near duplicates is found far more easily than what callers ask for: its duplicates are next to
-it, and nothing else is. Such a row is moved away from them, in a random direction, as far as its 20th neighbour is.
+it, and nothing else is. Such a row is moved away from them, in a random direction, as far as its 20th neighbour is. So
+is a query of a caller who asks for what is there.
 """
 
 from collections.abc import Callable
@@ -14,11 +15,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pinyon.ann import exact
-from pinyon.ann.effort import Effort, EffortTable, measure_graph, measure_quantised
+from pinyon.ann.effort import Effort, EffortTable, measure_graph, measure_quantised, pool_max
 from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.engine.part import LiveSegment
+from pinyon.engine.part_efforts import scored_count
 from pinyon.engine.structures import Structures
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
@@ -28,7 +30,7 @@ GRAPH_QUERIES: Final = 1024
 
 _QUERIES: Final = 256
 _LARGE_ROWS: Final = 200_000
-_LARGE_QUERIES: Final = 64
+_LARGE_QUERIES: Final = 192
 """Of large segments only so many sample queries are put to the quantised rows: each takes milliseconds."""
 
 _TOP_K: Final = 10
@@ -36,8 +38,13 @@ _FAR_RANK: Final = 20
 _DUPLICATE_SHARE: Final = 0.5
 """A row has near duplicates if the nearest is nearer than so much of the squared distance of the 20th."""
 
+_COPY_SHARE: Final = 0.02
+"""… and a query of a caller is one: rows that are near to what was asked are what makes it easy."""
+
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 _FIRST_ROWS: Final = 256
+_TINY: Final = 1e-300
+_LARGEST: Final = float(np.finfo(np.float32).max)
 _ROUNDING: Final = 1e-9
 """By how much of itself the goodness of a row may differ when it is computed among others."""
 
@@ -79,21 +86,31 @@ class Tuner:
         self._row_count: Final = live.row_count
         count = min(queries_max, _query_count_max(live.row_count))
         self.rows: Int64s = np.sort(rng.choice(live.row_count, count, replace=False))
-        if queries is not None:
-            self._queries, self.rows = queries, np.full(len(queries), -1)
-            self._nearest = self._true_neighbours(self._queries, _TOP_K, self.rows)
+        if queries is None:
+            self._queries, near_share = self._dense.rows(self.rows), _DUPLICATE_SHARE
         else:
-            self._queries = self._dense.rows(self.rows)
-            self._nearest = self._neighbours_without_duplicates(rng)
+            self._queries, self.rows, near_share = queries.copy(), np.full(len(queries), -1), _COPY_SHARE
+        self._nearest = self._neighbours_without_duplicates(near_share, rng)
 
     def quantised(self, target_recall: float) -> EffortTable:
         """Efforts of the quantised rows."""
         structure = self._structures.quantised
         step = -(-len(self._queries) // (_QUERIES if structure.row_count < _LARGE_ROWS else _LARGE_QUERIES))
 
+        found: dict[int, Int64s] = {}
+
         def search(number: int, effort: Effort) -> Int64s:
             self._check()
-            rows = structure.candidates(self._queries[number * step], effort.pool + 1, probes=effort.probes).rows
+            query = self._queries[number * step]
+            if effort.probes is not None:
+                return self._best(
+                    number * step, structure.candidates(query, effort.pool + 1, probes=effort.probes).rows
+                )
+            # Smaller pools of all rows are parts of the largest one.
+            if number not in found:
+                candidates = structure.candidates(query, pool_max(_TOP_K) + 1)
+                found[number] = candidates.rows[np.argsort(-candidates.estimates)]
+            rows = np.union1d(found[number][: effort.pool + 1], self._structures.space.long_rows)
             return self._best(number * step, rows)
 
         count = structure.partition_count
@@ -110,7 +127,8 @@ class Tuner:
 
         def search(number: int, effort: Effort) -> Int64s:
             self._check()
-            return self._best(number, graph.search(self._queries[number], effort.pool + 1))
+            rows = graph.search(self._queries[number], effort.pool + 1)
+            return self._best(number, rows[: scored_count(graph, effort.pool + 1, _TOP_K)])
 
         return measure_graph(
             search,
@@ -130,14 +148,14 @@ class Tuner:
     def _goodness(self, number: int, rows: Int64s) -> Float64s:
         return exact.exact_goodness(self._dense.rows(rows), self._queries[number], self._metric)
 
-    def _neighbours_without_duplicates(self, rng: np.random.Generator) -> Int64s:
+    def _neighbours_without_duplicates(self, near_share: float, rng: np.random.Generator) -> Int64s:
         """The true neighbours, `(q, _TOP_K)`, of the sample queries, of which those with duplicates are moved away."""
         # Long rows are among the best from anywhere, and tell nothing of what is near.
         long_rows = self._structures.space.long_rows
         neighbours = self._true_neighbours(self._queries, _FAR_RANK, np.union1d(self.rows, long_rows))
         is_changed = np.full(len(self.rows), len(long_rows) > 0)
         for number, rows in enumerate(neighbours):
-            moved = moved_away(self._queries[number], self._dense.rows(rows), self._metric, rng)
+            moved = moved_away(self._queries[number], self._dense.rows(rows), self._metric, near_share, rng)
             is_changed[number] |= moved is not self._queries[number]
             self._queries[number] = moved
         nearest = neighbours[:, :_TOP_K]
@@ -189,22 +207,29 @@ def _query_count_max(row_count: int) -> int:
     return min(max(row_count // 64, 16), max(row_count // 16, 1))
 
 
-def moved_away(row: Float32s, neighbours: Float32s, metric: Metric, rng: np.random.Generator) -> Float32s:
-    """A row, `(dimension,)`, away from its near duplicates, if its neighbours, `(n, dimension)`, are such."""
-    step = rng.standard_normal(len(row)).astype(np.float32)
-    moved: Float32s
+def moved_away(
+    row: Float32s, neighbours: Float32s, metric: Metric, near_share: float, rng: np.random.Generator
+) -> Float32s:
+    """A row, `(dimension,)`, away from its near duplicates, if its neighbours, `(n, dimension)`, are such.
+
+    They are if the nearest is nearer than `near_share` of the squared distance of the farthest.
+    """
+    step = rng.standard_normal(len(row))
+    # In float32, squares of numbers from 1e19 on are infinite.
+    wide, others = row.astype(np.float64), neighbours.astype(np.float64)
     if metric is Metric.EUCLIDEAN:
-        squares = np.sort(np.vecdot(neighbours - row, neighbours - row))
-        if squares[0] >= _DUPLICATE_SHARE * squares[-1]:
+        squares = np.sort(np.vecdot(others - wide, others - wide))
+        if squares[0] >= near_share * squares[-1]:
             return row
-        moved = row + step * np.sqrt(squares[-1] / np.vdot(step, step))
-        return moved
-    length = np.sqrt(np.vdot(row, row))
-    cosines = neighbours @ row / np.maximum(length * np.sqrt(np.vecdot(neighbours, neighbours)), 1e-30)
-    angles = np.sort(np.maximum(1 - cosines, 0))
-    if angles[0] >= _DUPLICATE_SHARE * angles[-1]:
-        return row
-    step -= row * (np.vdot(step, row) / np.vdot(row, row))
-    far = np.clip(1 - angles[-1], 0, 1)
-    moved = far * row + step * (length * np.sqrt((1 - far * far) / np.maximum(np.vdot(step, step), 1e-30)))
-    return moved
+        moved = wide + step * np.sqrt(squares[-1] / np.vdot(step, step))
+    else:
+        length = np.sqrt(np.vdot(wide, wide))
+        cosines = others @ wide / np.maximum(length * np.sqrt(np.vecdot(others, others)), _TINY)
+        angles = np.sort(np.maximum(1 - cosines, 0))
+        if angles[0] >= near_share * angles[-1]:
+            return row
+        step -= wide * (np.vdot(step, wide) / np.vdot(wide, wide))
+        far = np.clip(1 - angles[-1], 0, 1)
+        moved = far * wide + step * (length * np.sqrt((1 - far * far) / np.maximum(np.vdot(step, step), _TINY)))
+    narrow: Float32s = np.clip(moved, -_LARGEST, _LARGEST).astype(np.float32)
+    return narrow

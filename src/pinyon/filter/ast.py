@@ -72,6 +72,19 @@ class Or:
 Filter: TypeAlias = Equals | OneOf | Compare | Exists | Not | And | Or
 
 
+def value_count(condition: Filter) -> int:
+    """How many values `condition` compares with: what evaluating it for a row costs, at most."""
+    match condition:
+        case And(operands) | Or(operands):
+            return sum(map(value_count, operands))
+        case Not(operand):
+            return value_count(operand)
+        case OneOf(_, values):
+            return len(values)
+        case _:
+            return 1
+
+
 def fields_of(condition: Filter) -> Iterator[str]:
     """Give every field that `condition` reads, once per mention: the columns that its evaluation needs."""
     match condition:

@@ -126,8 +126,7 @@ def _start(directory: str, paths: list[str], begin_lsn: Lsn) -> int:
         _check_name_follows(paths[0], begin_lsn)
     if begin_lsn > FIRST_LSN:
         raise DataLossError(
-            f"{directory} has no file with LSN {begin_lsn}, which the log had reached; "
-            "restore the data directory from a backup"
+            f"{directory} has no file with LSN {begin_lsn}, which the log had reached; restore it from a backup"
         )
     return 0
 
@@ -185,4 +184,4 @@ def _is_unfinished_creation(content: memoryview) -> bool:
 
 
 def _data_loss(path: str, offset: int, what: str) -> DataLossError:
-    return DataLossError(f"{path}, byte {offset}: {what}; restore the data directory from a backup")
+    return DataLossError(f"{path}, byte {offset}: {what}; restore it from a backup")

@@ -66,7 +66,7 @@ def aligned(offset: int) -> int:
 
 def data_loss(path: str, what: str) -> DataLossError:
     """The error for a damaged file."""
-    return DataLossError(f"{path}: {what}; restore the data directory from a backup")
+    return DataLossError(f"{path}: {what}; restore it from a backup")
 
 
 def encode_header(kind: str) -> bytes:

@@ -27,6 +27,7 @@ from pinyon.storage.protocol import Storage
 MANIFEST_NAME: Final = "manifest.json"
 SEGMENTS_NAME: Final = "segments"
 
+_GRAPH_SUFFIX: Final = ".graph"
 _FILE_NAME: Final = re.compile(r"\d{20}\.(seg|graph|\d{20}\.dead)(\.tmp)?")
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -99,7 +100,7 @@ def dead_rows_name(number: int, lsn: Lsn) -> str:
 
 def graph_name(number: int) -> str:
     """Name of the file of the graph over a segment's rows."""
-    return f"{number:020}.graph"
+    return f"{number:020}{_GRAPH_SUFFIX}"
 
 
 def segments_directory(directory: str) -> str:
@@ -144,7 +145,7 @@ def replace_manifest(storage: Storage, directory: str, manifest: Manifest) -> No
 
 
 def files_of(manifest: Manifest | None) -> set[str]:
-    """Names of the files that a manifest needs, all of them in the folder `SEGMENTS_NAME` of the index."""
+    """Names of the files that a manifest names, all of them in the folder `SEGMENTS_NAME` of the index."""
     names: set[str] = set()
     for segment in manifest.segments if manifest is not None else ():
         names.add(segment_name(segment.number))
@@ -156,19 +157,20 @@ def files_of(manifest: Manifest | None) -> set[str]:
 
 
 def leftovers(storage: Storage, directory: str, manifest: Manifest | None) -> list[str]:
-    """Paths of the files of segments that a durable manifest does not need, to be removed; other names are left alone.
+    """Paths of the files of segments that a durable manifest does not name, to be removed; other names are left alone.
 
     To be asked before anything writes a segment: what is being written is not in the manifest yet. And to be removed
     only when the log was opened with the manifest's LSN: it refuses where a manifest was lost, or an old one put back.
 
     Raises:
-        DataLossError: a file that the manifest needs is missing; names it.
+        DataLossError: a file that the manifest names is missing, and is no graph, which can be built anew; names it.
     """
-    folder, needed = segments_directory(directory), files_of(manifest)
+    folder, named = segments_directory(directory), files_of(manifest)
     found = storage.list_directory(folder)
-    for name in sorted(needed.difference(found)):
-        raise DataLossError(f"{folder}/{name} is missing; restore the data directory from a backup")
-    return [f"{folder}/{name}" for name in found if _FILE_NAME.fullmatch(name) and name not in needed]
+    for name in sorted(named.difference(found)):
+        if not name.endswith(_GRAPH_SUFFIX):
+            raise DataLossError(f"{folder}/{name} is missing; restore it from a backup")
+    return [f"{folder}/{name}" for name in found if _FILE_NAME.fullmatch(name) and name not in named]
 
 
 def _decode(path: str, content: bytes) -> Manifest:
@@ -208,4 +210,4 @@ def _broken_invariant(manifest: Manifest) -> str | None:
 
 
 def _unusable(path: str, reason: str) -> DataLossError:
-    return DataLossError(f"{path} cannot be used: {reason}; restore the data directory from a backup")
+    return DataLossError(f"{path} cannot be used: {reason}; restore it from a backup")

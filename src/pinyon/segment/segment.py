@@ -147,6 +147,11 @@ class Segment:
         indices, values = self._sparse_indices.checked(begins, ends), self._sparse_values.checked(begins, ends)
         return take_sparse_rows(SparseColumn(offsets, indices, values), rows)
 
+    @property
+    def metadata_bytes(self) -> int:
+        """Bytes of the metadata of all rows."""
+        return self._metadata.nbytes
+
     def metadata_slice(self, start: int, stop: int) -> BytesColumn:
         """Metadata of the rows from `start` to `stop`: views."""
         offsets = self._metadata_offsets.slice(start, stop + 1)

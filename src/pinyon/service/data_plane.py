@@ -3,6 +3,7 @@
 Synchronous; called from many threads. A method that raises has changed nothing.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,10 +12,9 @@ from pinyon import limits
 from pinyon.engine import operations
 from pinyon.engine.index import Index
 from pinyon.engine.operations import Operation
-from pinyon.engine.search_cost import search_cost_us
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
-from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from pinyon.errors import AlreadyExistsError, InvalidArgumentError, NotBriefError, NotFoundError
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
 from pinyon.model.batches import bytes_column, sparse_column
@@ -40,7 +40,6 @@ from pinyon.service.requests import (
     ListNamespaces,
     Matches,
     NamespacePage,
-    NotBriefError,
     Query,
     Update,
     Upsert,
@@ -51,7 +50,10 @@ from pinyon.service.validation import DEFAULT_NAMESPACE, namespace_name
 _SMALL_INDEX_BYTES = 512 * 1024
 
 _BRIEF_US = 1000.0
-"""A search of less is brief. To hand it to another thread costs up to as much again (docs/decisions/0009)."""
+"""A search of less is brief. To hand it to another thread costs up to as much again (docs/decisions/0004)."""
+
+_BRIEF_FILTER_VALUES = 16
+"""A filter with more values takes long to be read and planned."""
 
 _UPDATE_MATCHES_MAX = 100_000
 """Records that one update by filter may change [Pinecone's docs]."""
@@ -103,12 +105,15 @@ class DataPlane:
         Raises:
             NotBriefError: it must be brief, and would not be.
         """
+        if request.must_be_brief and not self._may_be_brief(request):
+            raise NotBriefError
         namespace = namespace_name(request.namespace)
         validation.check_top_k(request.top_k)
         validation.check_query_vectors(request.id, request.dense, request.sparse, self.definition)
         condition = self._parse(request.filter, namespace)
         dense, sparse = request.dense, request.sparse
-        view, records = self._index.read(namespace, [] if request.id is None else [request.id])
+        ids = [] if request.id is None else [request.id]
+        view, records = self._index.read(namespace, ids, must_be_brief=request.must_be_brief)
         if request.id is not None:
             if not records:
                 return Matches(view.lsn, request.namespace, [])
@@ -128,9 +133,19 @@ class DataPlane:
             required_indices=request.required_indices,
             target_recall=self._index.target_recall if request.target_recall is None else request.target_recall,
         )
-        if request.must_be_brief and not (self.is_small or search_cost_us(view, plan) <= _BRIEF_US):
-            raise NotBriefError
-        return Matches(view.lsn, request.namespace, self._index.search(view, plan, may_wait=not request.must_be_brief))
+        return Matches(
+            view.lsn, request.namespace, self._index.search(view, plan, cost_max_us=self._cost_max_us(request))
+        )
+
+    def _may_be_brief(self, request: Query) -> bool:
+        """False for queries of which what is read before the search may already take long."""
+        is_by_dense = request.id is None and request.sparse is None
+        return (is_by_dense or self.is_small) and _has_few_values(request.filter)
+
+    def _cost_max_us(self, request: Query) -> float | None:
+        if not request.must_be_brief:
+            return None
+        return math.inf if self.is_small else _BRIEF_US
 
     def fetch(self, request: Fetch) -> Fetched:
         """Read records by id."""
@@ -323,6 +338,20 @@ class DataPlane:
             raise InvalidArgumentError(
                 f"Cannot create more than {limits.NAMESPACES_PER_INDEX_MAX} namespaces in one index"
             )
+
+
+def _has_few_values(expression: object, most: int = _BRIEF_FILTER_VALUES) -> bool:
+    """True if a filter, as it came, has no more values and operators than a few; looks at no more of it than that."""
+    waiting = [expression]
+    for _ in range(4 * most):
+        if not waiting:
+            return True
+        each = waiting.pop()
+        if isinstance(each, dict | list):
+            if len(each) > most:
+                return False
+            waiting += each.values() if isinstance(each, dict) else each
+    return not waiting
 
 
 def _deletion(namespace: str, ids: list[str]) -> Operation | None:

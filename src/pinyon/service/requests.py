@@ -45,7 +45,7 @@ class Query:
             of its indices; None leaves it as it is.
         target_recall: share of the true nearest records to find on average, above 0 and at most 1; None for what the
             index promises.
-        must_be_brief: whether others wait for the answer; see `NotBriefError`.
+        must_be_brief: whether others wait for the answer; see `pinyon.errors.NotBriefError`.
     """
 
     namespace: str
@@ -60,10 +60,6 @@ class Query:
     weigh: Weigh | None = None
     target_recall: float | None = None
     must_be_brief: bool = False
-
-
-class NotBriefError(Exception):
-    """What had to be brief would not be, and was not begun; to be asked again where nobody waits."""
 
 
 @dataclass(frozen=True, slots=True)

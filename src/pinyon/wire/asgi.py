@@ -17,13 +17,13 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 
 from pinyon.clock import Clock, IdSource
-from pinyon.errors import DataLossError, InternalError, PinyonError, UnavailableError, UnimplementedError
+from pinyon.errors import DataLossError, InternalError, NotBriefError, PinyonError, UnavailableError, UnimplementedError
 from pinyon.protobuf.wire_format import Buffer
 from pinyon.service.admission import Admission, Ticket
 from pinyon.service.auth import Authenticator
-from pinyon.service.requests import NotBriefError
 from pinyon.telemetry import log_event
 from pinyon.wire.api_version import ApiVersion
+from pinyon.wire.closed_routes import ClosedIndexError
 from pinyon.wire.error_bodies import error_response
 from pinyon.wire.grpc.errors import error_trailers
 from pinyon.wire.grpc.reply import GrpcReply
@@ -40,7 +40,7 @@ _RESERVED_AHEAD_BYTES: Final = 256 * 1024
 """Bytes of a body that are reserved before they come, so that not every chunk has to ask."""
 _BRIEF_BODY_BYTES: Final = 128 * 1024
 
-_LONG_S: Final = 0.02
+_LONG_S: Final = 0.01
 _HAND_OVER_S: Final = 1.0
 """Where what should be brief took longer than `_LONG_S`, worker threads answer for so long."""
 
@@ -171,7 +171,8 @@ class Application:
                 return await workers.run(ticket.hand_over(), _handle, handle, chunks, False)
         except (UnavailableError, DataLossError) as error:
             # What the operator must know of, and not only the client.
-            log_event(log, logging.WARNING, "refused", reason=error.message, request_id=exchange.request_id)
+            if not isinstance(error, ClosedIndexError):
+                log_event(log, logging.WARNING, "refused", reason=error.message, request_id=exchange.request_id)
             raise
         except (PinyonError, ClientGoneError):
             raise

@@ -10,6 +10,10 @@ from pinyon.protobuf.wire_format import Buffer
 from pinyon.wire.http import Headers, Request
 
 
+class ClosedIndexError(UnavailableError):
+    """What the start has logged already: a client that comes again and again must not fill the log."""
+
+
 class ClosedRoutes:
     """`pinyon.wire.asgi.RestHandler` and `GrpcHandler` of such an index."""
 
@@ -21,17 +25,17 @@ class ClosedRoutes:
         """Refuse a REST request.
 
         Raises:
-            UnavailableError: always.
+            ClosedIndexError: always.
         """
-        raise UnavailableError(self._why_closed)
+        raise ClosedIndexError(self._why_closed)
 
     def call(self, path: str, body: Buffer, headers: Headers, *, must_be_brief: bool = False) -> NoReturn:
         """Refuse a gRPC call.
 
         Raises:
-            UnavailableError: always.
+            ClosedIndexError: always.
         """
-        raise UnavailableError(self._why_closed)
+        raise ClosedIndexError(self._why_closed)
 
     def is_brief(self, *_: str) -> bool:
         """Always."""

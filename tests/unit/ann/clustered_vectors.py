@@ -65,7 +65,6 @@ def build(metric: Metric, rows: Float32s, chunk: int = 1000, seed: int = 7) -> B
     model = replace(model, space=space)
     encoder = Encoder(model, starts)
     words = [encoder.add(ordered[start : start + chunk]) for start in range(0, len(rows), chunk)]
-    words.append(encoder.finish())
     quantised = Quantised(model, starts, np.concatenate(words), encoder.factors, encoder.constants)
     return Built(quantised, ordered, starts, model)
 

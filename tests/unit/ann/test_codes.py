@@ -13,10 +13,8 @@ def normals(seed: int, count: int, width: int) -> Float32s:
 
 
 def distances(rotated: Float32s, query: codes.PreparedQuery) -> np.ndarray:
-    words = np.ascontiguousarray(codes.encode(rotated).words.T)[None]
-    out = np.empty((1, len(rotated)), np.uint16)
-    codes.distances(words, query.planes, codes.Scratch(), out)
-    found: np.ndarray = out[0]
+    found = np.empty(len(rotated), np.uint16)
+    codes.distances(codes.encode(rotated).words, query.planes, found)
     return found
 
 
@@ -41,12 +39,13 @@ def test_distances_are_those_of_signs_and_rounded_numbers(width: int) -> None:
     np.testing.assert_allclose(found, np.where(rotated > 0, 1, -1) @ rounded, rtol=1e-4, atol=1e-3)
 
 
-def test_planes_may_be_repeated_and_codes_come_in_groups() -> None:
-    rotated, prepared = normals(1, 40, 320), codes.prepare(normals(2, 1, 320)[0])
-    words = codes.encode(rotated).words.reshape(4, 10, 5).transpose(0, 2, 1).copy()
-    out = np.empty((4, 10), np.uint16)
-    codes.distances(words, np.repeat(prepared.planes, 10, axis=2), codes.Scratch(), out)
-    assert out.ravel().tolist() == distances(rotated, prepared).tolist()
+@pytest.mark.parametrize("more", [-1, 0, 1])
+def test_distances_do_not_depend_on_how_many_codes_there_are(more: int) -> None:
+    prepared = codes.prepare(normals(2, 1, 1536)[0])
+    rotated = normals(1, 2 * prepared.planes.shape[1] + more, 1536)
+    one_by_one = [distances(row[None], prepared)[0] for row in rotated]
+    assert distances(rotated, prepared).tolist() == one_by_one
+    assert distances(rotated[:0], prepared).tolist() == []
 
 
 def test_the_longest_codes_do_not_overflow() -> None:

@@ -32,22 +32,29 @@ def test_recall_at_the_documented_effort(metric: Metric, dimension: int) -> None
     searched = Graph.view(memoryview(build(metric, vectors.rows)), space_of(metric, vectors.rows), 3000)
     assert searched.row_count == 3000
     shares = {count: 0.0 for count in (10, COUNT)}
+    share_of_first = 0.0
     for query in vectors.queries:
         nearest = nearest_rows(vectors.rows, query, metric)
+        found = np.zeros(0, np.int64)
         for count in shares:
             found = searched.search(query, count)
-            assert (np.diff(found) > 0).all()
+            assert len(np.unique(found)) == len(found) >= count
             assert found.dtype == np.int64
             shares[count] += share_found(found, nearest) / len(vectors.queries)
+        share_of_first += share_found(found[: COUNT // 2], nearest) / len(vectors.queries)
     assert shares[COUNT] >= 0.95
     # Less effort finds less: the number is an effort.
     assert shares[10] < shares[COUNT]
+    # The order is nearly right.
+    assert share_of_first >= 0.95
 
 
 def test_more_rows_than_there_are_can_be_asked_for() -> None:
     rows = clustered_vectors(Metric.COSINE, 8, 30).rows
     searched = Graph.view(memoryview(build(Metric.COSINE, rows)), space_of(Metric.COSINE, rows), 30)
-    assert searched.search(rows[3], 1000).tolist() == list(range(30))
+    found = searched.search(rows[3], 1000)
+    assert sorted(found.tolist()) == list(range(30))
+    assert found[0] == 3
 
 
 def test_building_stops_when_it_is_told_to() -> None:
@@ -88,8 +95,8 @@ def test_a_row_that_is_far_longer_is_in_every_answer(metric: Metric) -> None:
     searched = Graph.view(memoryview(build(metric, vectors.rows)), space_of(metric, vectors.rows), 2000)
     for query in (*vectors.queries, *-vectors.queries, vectors.rows[50]):
         found = searched.search(query, 10)
-        assert 50 in found
-        assert (np.diff(found) > 0).all()
+        assert found[0] == 50
+        assert len(np.unique(found)) == len(found)
 
 
 @pytest.mark.parametrize("metric", Metric)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinyon.ann import quantised as module
-from pinyon.ann.quantised import BLOCK_ROWS, Quantised
+from pinyon.ann.quantised import Quantised
 from pinyon.model.metric import Metric
 from pinyon.model.record import Int64s
 from tests.unit.ann.clustered_vectors import Built, build, clustered_vectors, nearest_rows, share_found
@@ -85,7 +85,7 @@ def test_every_way_of_looking_gives_the_same_estimates(
     small: tuple[Built, np.ndarray], gathering: bool, probes: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built, queries = small
-    monkeypatch.setattr(module, "_GATHER_COST", 0 if gathering else 10**9)
+    monkeypatch.setattr(module, "_GATHERED_SHARE_MAX", 1 if gathering else 0)
     everything = built.quantised.candidates(queries[0], len(built.rows))
     assert everything.rows.tolist() == list(range(len(built.rows)))
     allowed = np.flatnonzero(np.random.default_rng(5).random(len(built.rows)) < 0.3)
@@ -120,7 +120,7 @@ def test_fewer_rows_than_the_pool_are_all_returned(small: tuple[Built, np.ndarra
     assert len(built.quantised.candidates(queries[0], 10**6, probes=1).rows) == len(built.rows)
 
 
-@pytest.mark.parametrize("row_count", [1, 2, BLOCK_ROWS - 1, BLOCK_ROWS, BLOCK_ROWS + 1, 5000])
+@pytest.mark.parametrize("row_count", [1, 2, 1000, 5000])
 def test_any_number_of_rows_can_be_searched(row_count: int) -> None:
     vectors = clustered_vectors(Metric.EUCLIDEAN, 5, row_count)
     built = build(Metric.EUCLIDEAN, vectors.rows)
@@ -154,7 +154,7 @@ def test_rows_that_are_far_longer_are_in_every_answer_and_hide_no_others(metric:
 
 @pytest.mark.parametrize("metric", Metric)
 def test_zeros_and_equal_rows_are_found_like_others(metric: Metric) -> None:
-    rows = np.zeros((6 * BLOCK_ROWS, 16), np.float32)
+    rows = np.zeros((6000, 16), np.float32)
     rows[2000:4000, 3] = 2
     rows[4000:, 4] = 1
     built = build(metric, rows)

@@ -14,6 +14,5 @@ def test_ranges_are_one_sequence_of_rows(bounds: list[int], some: set[int]) -> N
     rows = [row for start, end in zip(bounds[::2], bounds[1::2], strict=True) for row in range(start, end)]
     assert ranges.row_count == len(rows)
     assert ranges.rows(np.arange(len(rows))).tolist() == rows
-    assert ranges.positions(np.array(rows, np.int64)).tolist() == list(range(len(rows)))
     assert ranges.select(np.array(sorted(some), np.int64)).tolist() == [row for row in sorted(some) if row in rows]
     assert ranges.cut(np.arange(40) * 2).tolist() == [2 * row for row in rows]

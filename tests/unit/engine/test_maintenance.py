@@ -265,6 +265,18 @@ def test_work_that_failed_is_begun_again_after_a_while_and_not_before(
     assert kept.index.read("n")[0].record_count == 15
 
 
+def test_who_reads_what_rests_sees_it_unchanged(kept: Kept) -> None:
+    for _ in range(3):
+        kept.write(5)
+        kept.index.maintenance.flush()
+    kept.disk.fail_next("create")
+    kept.tick()
+    before = kept.index.maintenance._resting
+    kept.work.popleft()()
+    assert before == {}
+    assert len(kept.index.maintenance._resting) == 3
+
+
 @pytest.mark.parametrize("everything", [True, False])
 def test_what_was_deleted_gives_its_space_back_in_a_pause(kept: Kept, everything: bool) -> None:
     kept.write(100)

@@ -11,6 +11,8 @@ from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import UpsertRecords
 from pinyon.engine.search_cost import search_cost_us
 from pinyon.engine.segment_build import BuildOptions
+from pinyon.engine.structures import Structures
+from pinyon.errors import NotBriefError
 from pinyon.filter.parser import parse
 from pinyon.model.batches import bytes_column
 from pinyon.model.record import RecordBatch, SparseVector
@@ -34,6 +36,7 @@ def filled(**options: Any) -> Index:
 def with_graph() -> Index:
     index = filled(graph_rows_min=1000)
     index.maintenance.settle()
+    index.search(index.read("n")[0], plan(VECTORS[0], filter=MANY))
     return index
 
 
@@ -41,6 +44,7 @@ def with_graph() -> Index:
 def with_codes() -> Index:
     index = filled(graph_rows_min=0)
     index.maintenance.settle()
+    index.search(index.read("n")[0], plan(VECTORS[0], filter=MANY))
     return index
 
 
@@ -83,10 +87,54 @@ def test_a_selection_that_is_kept_costs_nothing_more(with_codes: Index) -> None:
     assert cost(with_codes, filter=condition) < before
 
 
-def test_more_and_whole_results_cost_more(with_graph: Index) -> None:
+def test_more_results_cost_more(with_graph: Index) -> None:
     assert cost(with_graph, top_k=10) < cost(with_graph, top_k=100) < cost(with_graph, top_k=1000)
-    whole = replace(plan(VECTORS[0]), include_metadata=True)
-    assert search_cost_us(with_graph.read("n")[0], whole) > cost(with_graph)
+
+
+@pytest.mark.parametrize("is_flushed", [False, True])
+def test_results_cost_what_is_returned(is_flushed: bool) -> None:
+    index = new_database(MaintenanceOptions()).create(definition_of(DIMENSION))
+    metadata = bytes_column([encode_metadata({"text": "x" * 10_000})] * 3)
+    index.write(UpsertRecords("n", RecordBatch(["1", "2", "3"], VECTORS[:3], None, metadata)))
+    if is_flushed:
+        index.maintenance.flush()
+    view, asked = index.read("n")[0], plan(VECTORS[0])
+    plain = search_cost_us(view, asked)
+    assert search_cost_us(view, replace(asked, include_metadata=True)) > plain + 10 * 900
+    assert search_cost_us(view, replace(asked, include_values=True)) > plain + 10 * DIMENSION / 10
+
+
+def test_every_source_costs_something() -> None:
+    index = filled(build=BuildOptions(dedicated_rows_min=2 * ROWS))
+    one = cost(index)
+    index.maintenance.flush()
+    index.write(UpsertRecords("n", RecordBatch(["new"], VECTORS[:1], None, None)))
+    view = index.read("n")[0]
+    assert (len(view.parts), len(view.memtables)) == (1, 1)
+    assert cost(index) > one + 20
+
+
+def test_what_was_not_read_yet_has_no_known_cost() -> None:
+    index = filled(graph_rows_min=0)
+    index.maintenance.settle()
+    (part,) = index.read("n")[0].parts
+    live = part.live
+    live.structures = Structures(live.segment, index.definition)
+    assert cost(index) == np.inf
+    assert cost(index, filter=FEW) == np.inf
+    index.search(index.read("n")[0], plan(VECTORS[0], filter=FEW))
+    assert cost(index, filter=FEW) < np.inf
+
+
+def test_the_recall_that_is_searched_for_is_what_is_priced(with_codes: Index) -> None:
+    view, asked = with_codes.read("n")[0], plan(VECTORS[0])
+    limit = 1.01 * search_cost_us(view, asked)
+    with_codes.search(view, asked, cost_max_us=limit)
+    watch = with_codes.maintenance.recall.watch
+    for _ in range(200):
+        watch.add(0.0, 0.97)
+    with pytest.raises(NotBriefError):
+        with_codes.search(view, asked, cost_max_us=limit)
 
 
 def test_what_sparse_values_cost_is_not_known(with_graph: Index) -> None:

@@ -366,7 +366,7 @@ def test_dead_rows_are_rows(storage: MemoryStorage) -> None:
     write_dead_rows(storage, path, segment_number=5, lsn=11, row_count=32, dead=dead)
     rewrite(storage, path, "dead rows", {}, {"row_count": 30, "dead_count": 1})
     change_segment(storage, 5, dead_count=1)
-    assert problems(storage)[0] == f"{path}: bits behind the last row are set; restore the data directory from a backup"
+    assert problems(storage)[0] == f"{path}: bits behind the last row are set; restore it from a backup"
 
 
 @pytest.mark.parametrize("path", FILES)

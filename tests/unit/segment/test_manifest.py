@@ -74,7 +74,7 @@ def test_a_flip_of_any_bit_is_noticed() -> None:
 def test_a_file_that_is_cut_is_data_loss() -> None:
     whole = _framed(CONTENT)
     for size in range(len(whole)):
-        with pytest.raises(DataLossError, match=rf"{PATH} cannot be used: .*; restore the data directory"):
+        with pytest.raises(DataLossError, match=rf"{PATH} cannot be used: .*; restore it from a backup"):
             read_manifest(_storage(whole[:size]), "index")
 
 
@@ -163,7 +163,15 @@ def test_an_index_without_segments_needs_no_folder() -> None:
     assert leftovers(_storage(), "index", None) == leftovers(_storage(), "index", Manifest(5, 5)) == []
 
 
-@pytest.mark.parametrize("missing", sorted(files_of(MANIFEST)))
+GRAPHS = {name for name in files_of(MANIFEST) if name.endswith(".graph")}
+
+
+def test_a_missing_graph_is_no_loss() -> None:
+    assert GRAPHS
+    assert leftovers(_with_segment_files(*files_of(MANIFEST) - GRAPHS), "index", MANIFEST) == []
+
+
+@pytest.mark.parametrize("missing", sorted(files_of(MANIFEST) - GRAPHS))
 def test_a_missing_file_that_the_manifest_needs_is_data_loss(missing: str) -> None:
     storage = _with_segment_files(*files_of(MANIFEST).difference([missing]))
     with pytest.raises(DataLossError, match=f"index/segments/{missing} is missing; restore"):

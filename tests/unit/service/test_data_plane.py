@@ -23,7 +23,6 @@ from pinyon.service.requests import (
     FetchByMetadata,
     ListIds,
     ListNamespaces,
-    NotBriefError,
     Query,
     Update,
     Upsert,
@@ -541,21 +540,6 @@ def test_a_namespace_may_not_declare_fields_that_an_index_may_not(name):
         plane.create_namespace(CreateNamespace("n", (name,)))
     with pytest.raises(NotFoundError):
         plane.describe_namespace("n")
-
-
-def test_a_query_of_a_large_namespace_is_not_brief():
-    plane = data_plane(dimension=100)
-    rows = np.random.default_rng(1).standard_normal((40_000, 100)).astype(np.float32)
-    for start in range(0, len(rows), 1000):
-        ids = [str(row) for row in range(start, start + 1000)]
-        plane.upsert(Upsert("large", RecordBatch(ids, rows[start : start + 1000], None, None)))
-    plane.upsert(Upsert("small", RecordBatch(["a"], rows[:1], None, None)))
-    assert not plane.is_small
-    asked = {"top_k": 1, "dense": rows[0], "must_be_brief": True}
-    with pytest.raises(NotBriefError):
-        plane.query(Query("large", **asked))
-    assert [match.id for match in plane.query(Query("small", **asked)).matches] == ["a"]
-    assert [match.id for match in plane.query(Query("large", top_k=1, dense=rows[0])).matches] == ["0"]
 
 
 def test_an_index_is_small_until_it_holds_half_a_mebibyte():

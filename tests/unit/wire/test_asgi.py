@@ -12,13 +12,13 @@ import pytest
 
 from pinyon.errors import (
     InvalidArgumentError,
+    NotBriefError,
     NotFoundError,
     ResourceExhaustedError,
     UnavailableError,
 )
 from pinyon.service.admission import Admission
 from pinyon.service.auth import Authenticator
-from pinyon.service.requests import NotBriefError
 from pinyon.wire.asgi import Application, Gate
 from pinyon.wire.grpc.reply import GrpcReply
 from pinyon.wire.http import Request, Response

@@ -26,7 +26,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What searches were asked to find."""
     recalls: list[float] = []
 
-    def search(self: Index, view: View, plan: SearchPlan, *, may_wait: bool) -> list[Match]:
+    def search(self: Index, view: View, plan: SearchPlan, *, cost_max_us: float | None) -> list[Match]:
         recalls.append(plan.target_recall)
         return []
 
