@@ -36,7 +36,7 @@ _SCORED_NUMBER_US: Final = 0.004
 _CODE_US: Final = 0.02
 """To estimate a row from its code."""
 
-_GRAPH_ROW_US: Final = 3.5
+_GRAPH_ROW_US: Final = 3.0
 """To find a row in a graph, and the ways to it."""
 
 _FILTERED_ROW_US: Final = 0.2
