@@ -14,7 +14,7 @@ from tests.codecs import data_plane
 def large_plane():
     """A namespace "large" that takes long to search, and one "small" with a record."""
     plane = data_plane(dimension=100, metric=Metric.DOTPRODUCT)
-    rows = np.random.default_rng(1).standard_normal((40_000, 100)).astype(np.float32)
+    rows = np.random.default_rng(1).standard_normal((60_000, 100)).astype(np.float32)
     for start in range(0, len(rows), 1000):
         ids = [str(row) for row in range(start, start + 1000)]
         plane.upsert(Upsert("large", RecordBatch(ids, rows[start : start + 1000], None, None)))
