@@ -64,6 +64,20 @@ class EffortTable(msgspec.Struct, frozen=True):
                 return _between(low.effort, high.effort, share)
         return None
 
+    def scaled(self, factor: float) -> "EffortTable":
+        """With so many times the probes, rounded up."""
+        efforts = [Effort(each.effort.pool, _times(each.effort.probes, factor)) for each in self.measurements]
+        return EffortTable(
+            tuple(
+                Measurement(effort, each.recall, each.standard_error)
+                for effort, each in zip(efforts, self.measurements, strict=True)
+            )
+        )
+
+
+def _times(probes: int | None, factor: float) -> int | None:
+    return None if probes is None else int(np.ceil(probes * factor))
+
 
 def _between(low: Effort, high: Effort, share: float) -> Effort:
     pool = low.pool + share * (high.pool - low.pool)

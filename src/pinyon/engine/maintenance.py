@@ -128,6 +128,7 @@ class Maintenance:
         with self._scheduling:
             self._resting = {number: ticks - 1 for number, ticks in self._resting.items() if ticks > 1}
         self._ages = {number: self._ages.get(number, 0) + 1 for number in self._state.store.segments}
+        self.recall.guess_efforts()
         self._begin_due()
 
     def flush_soon(self) -> None:

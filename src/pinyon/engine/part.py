@@ -26,7 +26,7 @@ _REACH_KEPT_MAX: Final = 64
 
 
 class Reach(NamedTuple):
-    """Whether a structure finds what is wanted, and the effort; None where it was not measured, or does not."""
+    """Whether a structure finds what is wanted, and the effort; None where that is not known, or it does not."""
 
     is_reached: bool
     effort: Effort | None
@@ -49,6 +49,7 @@ class LiveSegment:
         self.segment = segment
         self.structures = Structures(segment, definition) if segment.properties.get("dedicated") else None
         self._efforts: dict[str, EffortTable] = {}
+        self._guess: EffortTable | None = None
         self._reach: dict[tuple[str, float], Reach] = {}
         self.dead_count = 0
         self.has_graph = False
@@ -81,14 +82,25 @@ class LiveSegment:
         self._efforts = efforts
         self._reach = {}
 
+    @property
+    def guess(self) -> EffortTable | None:
+        """What a search of the quantised rows takes, by another segment, while it was not measured with this one."""
+        return self._guess
+
+    @guess.setter
+    def guess(self, guess: EffortTable) -> None:
+        self._guess = guess
+        self._reach = {}
+
     def reach(self, structure: str, target_recall: float) -> "Reach":
-        """Whether a structure finds so much, as far as it was measured, and what that takes."""
+        """Whether a structure finds so much, as far as it was measured, and what that takes or is guessed to take."""
         known = self._reach  # Of efforts that are replaced meanwhile, it goes with them.
         reach = known.get((structure, target_recall))
         if reach is None:
-            table = self._efforts.get(structure)
+            measured = self._efforts.get(structure)
+            table = self._guess if measured is None and structure == "quantised" else measured
             effort = None if table is None else table.effort_for(target_recall)
-            reach = Reach(table is None or effort is not None, effort)
+            reach = Reach(measured is None or effort is not None, effort)
             if len(known) >= _REACH_KEPT_MAX:
                 known.clear()
             known[structure, target_recall] = reach

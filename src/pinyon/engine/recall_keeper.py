@@ -13,6 +13,7 @@ Thread rule: any thread may ask; only one at a time does what is to be done (see
 
 import logging
 from collections.abc import Sequence
+from typing import Final
 
 from pinyon.ann.effort import EffortTable
 from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
@@ -26,6 +27,9 @@ from pinyon.errors import DataLossError
 from pinyon.model.recall import tagged_recall
 from pinyon.model.record import Float32s
 from pinyon.telemetry import log_event
+
+_GUESSED_TIMES: Final = 2
+"""How much farther a segment is searched than one that was tuned: fewer rows are farther from one another."""
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,19 @@ class RecallKeeper:
         """The share of the true nearest rows that queries find on average, where they do not ask for another."""
         tagged = tagged_recall(self._state.definition().tags)
         return self._options.target_recall if tagged is None else tagged
+
+    def guess_efforts(self) -> None:
+        """Have segments that were not tuned yet searched as far as the largest tuned one of their namespace is."""
+        segments = [live for live in self._state.store.segments.values() if live.structures is not None]
+        largest: dict[str, LiveSegment] = {}
+        for live in sorted(segments, key=lambda live: live.row_count):
+            if QUANTISED in live.efforts:
+                largest[live.segment.namespaces[0].name] = live
+        for live in segments:
+            tuned = largest.get(live.segment.namespaces[0].name)
+            if tuned is not None and live.guess is None and QUANTISED not in live.efforts:
+                share = _partition_count(live) / _partition_count(tuned)
+                live.guess = tuned.efforts[QUANTISED].scaled(_GUESSED_TIMES * share)
 
     def wants_graph_opened(self, live: LiveSegment) -> bool:
         """True if there is a graph on disk that is not searched yet."""
@@ -210,3 +227,7 @@ class RecallKeeper:
         with store.committing:
             if not self._is_gone(live):
                 store.commit(lsn=store.manifest.lsn, namespaces=store.manifest.namespaces)
+
+
+def _partition_count(live: LiveSegment) -> int:
+    return len(live.segment.extra("partition_starts")) - 1

@@ -9,13 +9,14 @@ import pytest
 
 from pinyon.ann.effort import Effort, EffortTable, Measurement
 from pinyon.engine.index import Index
+from pinyon.engine.operations import UpsertRecords
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.part_search import search_part
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.tuning import Tuner
 from pinyon.errors import DataLossError
 from pinyon.model.recall import TARGET_RECALL_TAG
-from pinyon.model.record import Float32s
+from pinyon.model.record import Float32s, RecordBatch
 from tests.unit.engine.searched_index import clustered, plan, searched_index
 
 ROWS = np.random.default_rng(1).standard_normal((5000, 24), dtype=np.float32)
@@ -195,6 +196,26 @@ def test_what_is_reached_is_worked_out_once_for_recalls_that_are_asked_for_now()
         live.reach("quantised", recall)
     assert live.reach("quantised", 0.95) is live.reach("quantised", 0.95)
     assert len(live._reach) <= 64
+
+
+def test_a_new_segment_is_searched_as_far_as_one_that_was_tuned() -> None:
+    index = searched_index(ROWS, tags={TAG: "0.9"})
+    new = np.random.default_rng(8).standard_normal((5000, 24), dtype=np.float32)
+    index.write(UpsertRecords("n", RecordBatch([f"new {row}" for row in range(5000)], new, None, None)))
+    index.maintenance.flush()
+    tuned, fresh = (part.live for part in index.read("n")[0].parts)
+    assert fresh.reach("quantised", 0.9) == (True, None)
+    index.maintenance.tick()
+    guessed = fresh.reach("quantised", 0.9).effort
+    assert guessed is not None
+    assert guessed.probes is not None
+    assert 0 < guessed.probes < len(fresh.segment.extra("partition_starts")) - 1
+    assert not fresh.efforts
+    truth = [set(found(index, plan(query, target_recall=1.0))) for query in QUERIES]
+    answers = [set(found(index, plan(query, target_recall=0.9))) for query in QUERIES]
+    assert np.mean([len(a & b) / 10 for a, b in zip(answers, truth, strict=True)]) >= 0.9
+    fresh.efforts = tuned.efforts
+    assert fresh.reach("quantised", 0.9) == tuned.reach("quantised", 0.9)
 
 
 def test_comparing_passes_over_what_is_gone() -> None:
