@@ -4,7 +4,7 @@ An effort is what a search is told. Its recall is the share of the k nearest row
 sample queries. A table holds the cheapest efforts that were measured, cheapest first, so that recall grows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -123,22 +123,44 @@ def measure_quantised(
     nearest: Int64s,
     row_count: int,
     partition_count: int,
+    promised_recall: float = 1.0,
     target_recall: float = 1.0,
 ) -> EffortTable:
-    """The table of quantised partitions; arguments as of `measure`.
+    """The table of quantised partitions; arguments as of `measure`, and what will be asked for most.
 
-    First the pool is chosen, by looking into all partitions. It may lose a fifth of what the target leaves to lose,
-    because a larger pool costs less than more partitions. Then, with that pool, the partitions.
+    First the pools are chosen, by looking into all partitions: one for the promised recall, and one for the target. A
+    pool may lose a fifth of what is left to lose, because a larger pool costs less than more partitions. Then, with
+    these pools, the partitions.
     """
     count = nearest.shape[1]
     pools = [Effort(pool) for pool in sorted({min(factor * count, row_count) for factor in _POOLS})]
-    everywhere = measure(search, nearest, pools, (4 + target_recall) / 5)
+    everywhere = measure(search, nearest, pools, _pool_recall(target_recall))
     shares = (2.0 ** np.arange(-7, 0, 0.5)).tolist() if partition_count > 1 else []
     best = everywhere.measurements[-1]
     probes = sorted({max(1, round(share * partition_count)) for share in shares})
-    probed = measure(search, nearest, [Effort(best.effort.pool, count) for count in probes], target_recall)
-    above = probed.measurements[-1].sure_recall if probed.measurements else 0.0
-    return EffortTable((*probed.measurements, *(m for m in everywhere.measurements if m.sure_recall > above)))
+    enough = (each for each in everywhere.measurements if each.sure_recall >= _pool_recall(promised_recall))
+    pool, pool_most = next(enough, best).effort.pool, best.effort.pool
+    promised: tuple[Measurement, ...] = ()
+    if pool < pool_most:
+        promised = measure(search, nearest, [Effort(pool, count) for count in probes], promised_recall).measurements
+    reached = (promised[-1].effort.probes if promised else None) or 0
+    efforts = [Effort(pool_most, count) for count in probes if count >= reached]
+    probed = measure(search, nearest, efforts, target_recall).measurements
+    return _rising((*promised, *probed, *everywhere.measurements))
+
+
+def _pool_recall(recall: float) -> float:
+    """What a pool must find of all rows, so that with fewer partitions `recall` is found."""
+    return (4 + recall) / 5
+
+
+def _rising(measurements: Iterable[Measurement]) -> EffortTable:
+    """Those that are better than all before."""
+    kept: list[Measurement] = []
+    for each in measurements:
+        if not kept or each.sure_recall > kept[-1].sure_recall:
+            kept.append(each)
+    return EffortTable(tuple(kept))
 
 
 def measure_graph(

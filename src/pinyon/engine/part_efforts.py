@@ -16,6 +16,9 @@ EXACT_ROWS_MAX: Final = 512
 _POOL_SHARE: Final = 4
 """Rows that are scored exactly for each result, at least, where estimates chose them."""
 
+FILTERED_POOL_TIMES: Final = 2
+"""By how much a filter makes the pool larger: the nearest of fewer rows are farther away, and more alike."""
+
 _GRAPH_SHARE: Final = 6
 """A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
 

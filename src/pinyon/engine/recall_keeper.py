@@ -47,7 +47,6 @@ class RecallKeeper:
         self._options = options
         self._tuned_for: dict[tuple[int, str], float] = {}
         self._outdated: set[tuple[int, str]] = set()
-        self._tuned_by_callers: set[tuple[int, str]] = set()
         self.watch = RecallWatch()
 
     @property
@@ -161,7 +160,7 @@ class RecallKeeper:
 
     def _is_untuned(self, live: LiveSegment, structure: str, wanted: float) -> bool:
         table = live.efforts.get(structure)
-        if table is None or (live.number, structure) in self._outdated or self._is_tuned_by_rows(live, structure):
+        if table is None or (live.number, structure) in self._outdated:
             return True
         # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
         is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
@@ -169,18 +168,7 @@ class RecallKeeper:
         # Its own rows, which a graph now has, would say too much for it.
         return is_short and (structure != GRAPH or self._queries(live) is not None)
 
-    def _is_tuned_by_rows(self, live: LiveSegment, structure: str) -> bool:
-        """True if there are queries of callers now that tell more than what a structure was tuned with.
-
-        Where there is a graph, few queries are left to the quantised rows, and not worth it.
-        """
-        is_used = structure == GRAPH or live.structures is None or live.structures.graph is None
-        if not is_used or (live.number, structure) in self._tuned_by_callers:
-            return False
-        return self.watch.has_enough_queries(live.segment.namespaces[0].name)
-
     def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
-        is_by_callers = self.watch.has_enough_queries(live.segment.namespaces[0].name)
         tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
         wanted = self._wanted
         graph = None if live.structures is None else live.structures.graph
@@ -188,17 +176,14 @@ class RecallKeeper:
             name: tuner.quantised(wanted) if name == QUANTISED or graph is None else tuner.graph(wanted, graph)
             for name in structures
         }
-        self._note_tuning(live, structures, wanted, is_by_callers=is_by_callers)
+        self._note_tuning(live, structures, wanted)
         return measured
 
-    def _note_tuning(self, live: LiveSegment, structures: Sequence[str], wanted: float, *, is_by_callers: bool) -> None:
+    def _note_tuning(self, live: LiveSegment, structures: Sequence[str], wanted: float) -> None:
         """Note what was tuned for what, and forget what was noted of segments that are gone."""
         current, tuned = self._state.store.segments, [(live.number, name) for name in structures]
         self._tuned_for = {key: recall for key, recall in self._tuned_for.items() if key[0] in current}
         self._tuned_for |= dict.fromkeys(tuned, wanted)
-        self._tuned_by_callers = {key for key in self._tuned_by_callers if key[0] in current}
-        if is_by_callers:
-            self._tuned_by_callers.update(tuned)
         self._outdated = {key for key in self._outdated if key[0] in current}.difference(tuned)
 
     def _distrust(self, searched: Sequence[LiveSegment]) -> None:

@@ -37,9 +37,6 @@ _COMPARISONS_ENOUGH: Final = 32
 _TUNING_QUERIES_MIN: Final = 24
 """With fewer queries of callers, rows tell more."""
 
-_TUNING_QUERIES_ENOUGH: Final = 192
-"""So many are worth a tuning by themselves."""
-
 _BYTES_PER_TICK: Final = 64 * 1024 * 1024
 """What a comparison reads is paid off by so much at each tick; until then no query is kept."""
 
@@ -130,11 +127,7 @@ class RecallWatch:
     def queries(self, namespace: str) -> Float32s | None:
         """Vectors of queries of a namespace, `(q, dimension)`, to tune with; None while they are too few."""
         has_some = self._sample.count(namespace) >= _TUNING_QUERIES_MIN
-        return self._sample.vectors(namespace)[:_TUNING_QUERIES_ENOUGH] if has_some else None
-
-    def has_enough_queries(self, namespace: str) -> bool:
-        """True if there are so many queries of a namespace that a tuning with them tells more than one with rows."""
-        return self._sample.count(namespace) >= _TUNING_QUERIES_ENOUGH
+        return self._sample.vectors(namespace) if has_some else None
 
     def add(self, recall: float, target_recall: float) -> float | None:
         """Note what a comparison found; the mean if it is too low, and searches now try harder, else None."""

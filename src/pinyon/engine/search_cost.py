@@ -11,6 +11,7 @@ from typing import Final
 from pinyon.engine.part import Part
 from pinyon.engine.part_efforts import (
     EXACT_ROWS_MAX,
+    FILTERED_POOL_TIMES,
     graph_pool,
     is_exact,
     is_for_graph,
@@ -105,7 +106,8 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
         return math.inf
     effort = quantised_effort(part, plan)
     share = 1.0 if effort.probes is None else min(effort.probes / structures.quantised.partition_count, 1.0)
-    return selecting + rows * share * _CODE_US + effort.pool * scored_us
+    pool = effort.pool * (FILTERED_POOL_TIMES if plan.filter is not None else 1)
+    return selecting + rows * share * _CODE_US + min(pool, rows) * scored_us
 
 
 def _selection(part: Part, structures: Structures | None, condition: Filter) -> tuple[int, float]:

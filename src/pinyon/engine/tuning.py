@@ -119,6 +119,7 @@ class Tuner:
             self._nearest[::step],
             structure.row_count,
             count,
+            target_recall + _MARGIN,
             max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
         )
 

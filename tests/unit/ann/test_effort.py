@@ -82,7 +82,7 @@ def test_quantised_partitions_get_a_pool_first_and_then_probes() -> None:
         by_probes = 1.0 if effort.probes is None else min(1.0, 0.1 + effort.probes / 20)
         return finds(by_pool * by_probes, number)
 
-    table = measure_quantised(search, NEAREST, 100_000, 64, target_recall=0.9)
+    table = measure_quantised(search, NEAREST, 100_000, 64, 0.9, 0.9)
     effort = table.effort_for(0.9)
     assert effort is not None
     assert effort.pool == 160
@@ -97,8 +97,26 @@ def test_quantised_partitions_get_a_pool_first_and_then_probes() -> None:
     assert table.effort_for(1.0) == Effort(160, table.measurements[-1].effort.probes)
 
 
+def test_what_is_promised_takes_a_smaller_pool_than_what_may_be_asked_for() -> None:
+    def search(number: int, effort: Effort) -> Int64s:
+        by_pool = 0.9 if effort.pool < 160 else 1.0
+        by_probes = 1.0 if effort.probes is None else min(1.0, 0.1 + effort.probes / 20)
+        return finds(by_pool * by_probes, number)
+
+    table = measure_quantised(search, NEAREST, 100_000, 64, 0.5, 0.97)
+    promised, most = table.effort_for(0.5), table.effort_for(0.97)
+    assert promised is not None
+    assert most is not None
+    assert promised.pool < most.pool
+    assert promised.probes is not None
+    assert most.probes is not None
+    assert promised.probes < most.probes
+    recalls = [each.sure_recall for each in table.measurements]
+    assert recalls == sorted(set(recalls))
+
+
 def test_one_partition_is_always_probed() -> None:
-    table = measure_quantised(lambda number, effort: finds(min(effort.pool / 50, 1), number), NEAREST, 45, 1)
+    table = measure_quantised(lambda number, effort: finds(min(effort.pool / 50, 1), number), NEAREST, 45, 1, 1.0, 1.0)
     assert [each.effort for each in table.measurements] == [Effort(40), Effort(45)]
 
 
