@@ -30,7 +30,7 @@ GRAPH_QUERIES: Final = 1024
 
 _QUERIES: Final = 256
 _LARGE_ROWS: Final = 200_000
-_LARGE_QUERIES: Final = 192
+_LARGE_QUERIES: Final = 128
 """Of large segments only so many sample queries are put to the quantised rows: each takes milliseconds."""
 
 _TOP_K: Final = 10
@@ -96,29 +96,26 @@ class Tuner:
         """Efforts of the quantised rows."""
         structure = self._structures.quantised
         step = -(-len(self._queries) // (_QUERIES if structure.row_count < _LARGE_ROWS else _LARGE_QUERIES))
-
-        found: dict[int, Int64s] = {}
+        best_of_all: dict[int, Int64s] = {}
 
         def search(number: int, effort: Effort) -> Int64s:
             self._check()
-            query = self._queries[number * step]
+            number *= step
+            query = self._queries[number]
             if effort.probes is not None:
-                return self._best(
-                    number * step, structure.candidates(query, effort.pool + 1, probes=effort.probes).rows
-                )
+                return self._best(number, structure.candidates(query, effort.pool + 1, probes=effort.probes).rows)
             # Smaller pools of all rows are parts of the largest one.
-            if number not in found:
-                candidates = structure.candidates(query, pool_max(_TOP_K) + 1)
-                found[number] = candidates.rows[np.argsort(-candidates.estimates)]
-            rows = np.union1d(found[number][: effort.pool + 1], self._structures.space.long_rows)
-            return self._best(number * step, rows)
+            if number not in best_of_all:
+                found = structure.candidates(query, pool_max(_TOP_K) + 1)
+                best_of_all[number] = found.rows[np.argsort(-found.estimates)]
+            rows = np.union1d(best_of_all[number][: effort.pool + 1], self._structures.space.long_rows)
+            return self._best(number, rows)
 
-        count = structure.partition_count
         return measure_quantised(
             search,
             self._nearest[::step],
             structure.row_count,
-            count,
+            structure.partition_count,
             target_recall + _MARGIN,
             max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
         )
