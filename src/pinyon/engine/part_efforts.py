@@ -1,5 +1,6 @@
 """Which way a query goes through a part, and how far: what `pinyon.engine.part_search` does, and what it costs."""
 
+import math
 from typing import Final
 
 from pinyon.ann.effort import Effort
@@ -16,8 +17,9 @@ EXACT_ROWS_MAX: Final = 512
 _POOL_SHARE: Final = 4
 """Rows that are scored exactly for each result, at least, where estimates chose them."""
 
-FILTERED_POOL_TIMES: Final = 2
-"""By how much a filter makes the pool larger: the nearest of fewer rows are farther away, and more alike."""
+_FILTERED_POOL_TIMES: Final = 2
+_FILTERED_PROBES_TIMES: Final = 1.5
+"""How much farther is looked with a filter: the nearest of fewer rows are farther away, and more alike."""
 
 _GRAPH_SHARE: Final = 6
 """A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
@@ -68,7 +70,10 @@ def scored_count(graph: Graph, pool: int, top_k: int) -> int:
 def quantised_effort(part: Part, plan: SearchPlan) -> Effort:
     """How far to look among the quantised rows."""
     effort = _effort(part, QUANTISED, plan) or Effort(pool=max(_UNTUNED_POOL, 20 * plan.top_k))
-    return Effort(max(effort.pool, _POOL_SHARE * plan.top_k), effort.probes)
+    pool, probes = max(effort.pool, _POOL_SHARE * plan.top_k), effort.probes
+    if plan.filter is None:
+        return Effort(pool, probes)
+    return Effort(_FILTERED_POOL_TIMES * pool, None if probes is None else math.ceil(_FILTERED_PROBES_TIMES * probes))
 
 
 def _effort(part: Part, structure: str, plan: SearchPlan) -> Effort | None:

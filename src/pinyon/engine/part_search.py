@@ -26,7 +26,6 @@ from pinyon.ann.postings import ScannedRows
 from pinyon.engine.part import Part
 from pinyon.engine.part_efforts import (
     EXACT_ROWS_MAX,
-    FILTERED_POOL_TIMES,
     graph_pool,
     is_exact,
     is_for_graph,
@@ -166,7 +165,6 @@ def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
     effort = quantised_effort(part, plan)
     pool = effort.pool
     if allowed is not None:
-        pool *= FILTERED_POOL_TIMES
         return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed).rows
     found = structures.quantised.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
     rows = _alive(part, lsn, found.rows)

@@ -11,7 +11,6 @@ from typing import Final
 from pinyon.engine.part import Part
 from pinyon.engine.part_efforts import (
     EXACT_ROWS_MAX,
-    FILTERED_POOL_TIMES,
     graph_pool,
     is_exact,
     is_for_graph,
@@ -106,8 +105,7 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
         return math.inf
     effort = quantised_effort(part, plan)
     share = 1.0 if effort.probes is None else min(effort.probes / structures.quantised.partition_count, 1.0)
-    pool = effort.pool * (FILTERED_POOL_TIMES if plan.filter is not None else 1)
-    return selecting + rows * share * _CODE_US + min(pool, rows) * scored_us
+    return selecting + rows * share * _CODE_US + min(effort.pool, rows) * scored_us
 
 
 def _selection(part: Part, structures: Structures | None, condition: Filter) -> tuple[int, float]:

@@ -29,9 +29,7 @@ GRAPH_QUERIES: Final = 1024
 """Sample queries for a graph, which answers each in a fraction of a millisecond: the recall is known to 0.002."""
 
 _QUERIES: Final = 256
-_LARGE_ROWS: Final = 200_000
-_LARGE_QUERIES: Final = 128
-"""Of large segments only so many sample queries are put to the quantised rows: each takes milliseconds."""
+"""… for the quantised rows, where each takes some 60 ms a million rows, with all efforts together."""
 
 _TOP_K: Final = 10
 _FAR_RANK: Final = 20
@@ -95,7 +93,7 @@ class Tuner:
     def quantised(self, target_recall: float) -> EffortTable:
         """Efforts of the quantised rows."""
         structure = self._structures.quantised
-        step = -(-len(self._queries) // (_QUERIES if structure.row_count < _LARGE_ROWS else _LARGE_QUERIES))
+        step = -(-len(self._queries) // _QUERIES)
         best_of_all: dict[int, Int64s] = {}
 
         def search(number: int, effort: Effort) -> Int64s:
