@@ -6,6 +6,7 @@ sample queries. A table holds the cheapest efforts that were measured, cheapest 
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
+from math import ceil
 from typing import Final
 
 import msgspec
@@ -31,6 +32,10 @@ class Effort(msgspec.Struct, frozen=True):
 
     pool: int
     probes: int | None = None
+
+    def times(self, *, pool: float = 1, probes: float = 1) -> "Effort":
+        """So many times the pool and the probes, rounded up."""
+        return Effort(ceil(pool * self.pool), None if self.probes is None else ceil(probes * self.probes))
 
 
 class Measurement(msgspec.Struct, frozen=True):
@@ -66,17 +71,9 @@ class EffortTable(msgspec.Struct, frozen=True):
 
     def scaled(self, factor: float) -> "EffortTable":
         """With so many times the probes, rounded up."""
-        efforts = [Effort(each.effort.pool, _times(each.effort.probes, factor)) for each in self.measurements]
         return EffortTable(
-            tuple(
-                Measurement(effort, each.recall, each.standard_error)
-                for effort, each in zip(efforts, self.measurements, strict=True)
-            )
+            tuple(msgspec.structs.replace(each, effort=each.effort.times(probes=factor)) for each in self.measurements)
         )
-
-
-def _times(probes: int | None, factor: float) -> int | None:
-    return None if probes is None else int(np.ceil(probes * factor))
 
 
 def _between(low: Effort, high: Effort, share: float) -> Effort:

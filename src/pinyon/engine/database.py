@@ -219,10 +219,7 @@ class Database:
             self._indexes.clear()
 
     def _open_if_whole(self, definition: IndexDefinition) -> None:
-        """Open an index, or keep why it cannot be read. Any other error is a defect, or a disk that takes no writes.
-
-        Those stop the start.
-        """
+        """Open an index, or keep why it cannot be read. A defect, or a disk that takes no writes, stops the start."""
         name = definition.name
         try:
             store, file_log = self._read(definition)

@@ -49,7 +49,6 @@ _filtered: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
 """Searches with filters are many short native calls. More of them at once than there are processors would take the
 interpreter's lock from one another at each: with eight clients a third more CPU a query on two processors."""
 
-
 _BRIEF_WAIT_S: Final = 0.001
 """How long a brief read waits for the lock: to apply a group of writes mostly takes less."""
 

@@ -21,6 +21,10 @@ from pinyon.model.index import IndexDefinition
 from pinyon.model.record import Int64s, Lsn, Mask
 from pinyon.segment.segment import NamespaceRows, Segment
 
+GRAPH: Final = "graph"
+QUANTISED: Final = "quantised"
+"""The structures that efforts are measured for."""
+
 _REACH_KEPT_MAX: Final = 64
 """Recalls that are asked for are few, but callers may ask for any."""
 
@@ -74,7 +78,7 @@ class LiveSegment:
 
     @property
     def efforts(self) -> dict[str, EffortTable]:
-        """What a search takes for which recall, by "quantised" and "graph", as far as measured; only replaced."""
+        """What a search takes for which recall, by `QUANTISED` and `GRAPH`, as far as measured; only replaced."""
         return self._efforts
 
     @efforts.setter
@@ -98,7 +102,7 @@ class LiveSegment:
         reach = known.get((structure, target_recall))
         if reach is None:
             measured = self._efforts.get(structure)
-            table = self._guess if measured is None and structure == "quantised" else measured
+            table = self._guess if measured is None and structure == QUANTISED else measured
             effort = None if table is None else table.effort_for(target_recall)
             reach = Reach(measured is None or effort is not None, effort)
             if len(known) >= _REACH_KEPT_MAX:

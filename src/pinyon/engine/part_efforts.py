@@ -1,15 +1,11 @@
 """Which way a query goes through a part, and how far: what `pinyon.engine.part_search` does, and what it costs."""
 
-import math
 from typing import Final
 
 from pinyon.ann.effort import Effort
 from pinyon.ann.graph import Graph
-from pinyon.engine.part import Part
+from pinyon.engine.part import GRAPH, QUANTISED, Part
 from pinyon.engine.search_plan import SearchPlan
-
-GRAPH: Final = "graph"
-QUANTISED: Final = "quantised"
 
 EXACT_ROWS_MAX: Final = 512
 """So few rows are scored exactly rather than estimated first."""
@@ -70,10 +66,10 @@ def scored_count(graph: Graph, pool: int, top_k: int) -> int:
 def quantised_effort(part: Part, plan: SearchPlan) -> Effort:
     """How far to look among the quantised rows."""
     effort = _effort(part, QUANTISED, plan) or Effort(pool=max(_UNTUNED_POOL, 20 * plan.top_k))
-    pool, probes = max(effort.pool, _POOL_SHARE * plan.top_k), effort.probes
+    enough = Effort(max(effort.pool, _POOL_SHARE * plan.top_k), effort.probes)
     if plan.filter is None:
-        return Effort(pool, probes)
-    return Effort(_FILTERED_POOL_TIMES * pool, None if probes is None else math.ceil(_FILTERED_PROBES_TIMES * probes))
+        return enough
+    return enough.times(pool=_FILTERED_POOL_TIMES, probes=_FILTERED_PROBES_TIMES)
 
 
 def _effort(part: Part, structure: str, plan: SearchPlan) -> Effort | None:

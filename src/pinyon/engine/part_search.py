@@ -185,16 +185,15 @@ def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
     pool = graph_pool(part, plan)
     if allowed is None:
         rows = _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
-        if len(rows) < min(pool, part.live.alive_count) * _ENOUGH_ALIVE:
-            return None
-        return np.sort(rows[: scored_count(graph, pool, plan.top_k)])
-    if not is_for_graph(part, len(allowed)):
+        enough = min(pool, part.live.alive_count) * _ENOUGH_ALIVE
+    elif is_for_graph(part, len(allowed)):
+        # As many allowed rows are near the query as elsewhere, or there is something that both have in common.
+        count = pool * part.row_count // len(allowed)
+        found = graph.search(plan.dense, count + count // 4)
+        rows, enough = found[is_member(found, allowed)], pool
+    else:
         return None
-    # As many allowed rows are near the query as elsewhere, or there is something that the filter and the query share.
-    count = pool * part.row_count // len(allowed)
-    found = graph.search(plan.dense, count + count // 4)
-    rows = found[is_member(found, allowed)]
-    return np.sort(rows[: scored_count(graph, pool, plan.top_k)]) if len(rows) >= pool else None
+    return np.sort(rows[: scored_count(graph, pool, plan.top_k)]) if len(rows) >= enough else None
 
 
 def _sparse_candidates(

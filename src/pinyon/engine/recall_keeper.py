@@ -19,8 +19,7 @@ from pinyon.ann.effort import EffortTable
 from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance_options import MaintenanceOptions
-from pinyon.engine.part import LiveSegment
-from pinyon.engine.part_efforts import GRAPH, QUANTISED
+from pinyon.engine.part import GRAPH, QUANTISED, LiveSegment
 from pinyon.engine.recall_watch import RecallWatch, compare
 from pinyon.engine.tuning import GRAPH_QUERIES, Tuner
 from pinyon.errors import DataLossError

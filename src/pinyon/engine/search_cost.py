@@ -1,7 +1,7 @@
 """What a search takes, about, told before it is begun: what is brief may be done where others wait for it.
 
-The numbers are CPU time of one core of 2021, measured with 384 dimensions, for data in memory. They need not be exact:
-what is told apart is a fraction of a millisecond and many milliseconds.
+The numbers are CPU time for data in memory, most of them measured with 384 dimensions, and rounded up. They need not be
+exact: what is told apart is a fraction of a millisecond and many milliseconds.
 """
 
 import math

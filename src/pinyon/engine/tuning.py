@@ -29,7 +29,7 @@ GRAPH_QUERIES: Final = 1024
 """Sample queries for a graph, which answers each in a fraction of a millisecond: the recall is known to 0.002."""
 
 _QUERIES: Final = 256
-"""… for the quantised rows, where each takes some 60 ms a million rows, with all efforts together."""
+"""… for the quantised rows, where each takes 0.1 s of CPU a million rows, with all efforts together."""
 
 _TOP_K: Final = 10
 _FAR_RANK: Final = 20

@@ -88,11 +88,7 @@ class WriteQueue:
         Raises:
             UnavailableError: the index is closing.
         """
-
-        def resolve() -> None:
-            work()
-
-        self._submit(_Pending([], None, resolve))
+        self._submit(_Pending([], None, work))
 
     def close(self) -> None:
         """Refuse writes from now on, and wait for those under way."""

@@ -81,6 +81,12 @@ def test_only_segments_of_one_kind_are_merged() -> None:
     assert [rows for rows, _ in chosen(segments, is_idle=True)] == [10, 13]
 
 
+@pytest.mark.parametrize(("kind", "merged"), [("a", [2, 900]), ("graph", [])])
+def test_a_pause_merges_a_small_rest_with_a_large_segment_that_has_no_graph_yet(kind: str, merged: list[int]) -> None:
+    segments = [segment(900, kind=kind), segment(2, number=1, kind=kind)]
+    assert [rows for rows, _ in chosen(segments, is_idle=True)] == merged
+
+
 def test_a_segment_with_many_dead_rows_is_written_anew() -> None:
     assert chosen([segment(100, 24), segment(500, 100)]) == []
     assert chosen([segment(100, 25), segment(500, 100)]) == [(100, 25)]

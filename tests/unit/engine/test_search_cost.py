@@ -32,20 +32,22 @@ def filled(**options: Any) -> Index:
     return index
 
 
-@pytest.fixture(scope="module")
-def with_graph() -> Index:
-    index = filled(graph_rows_min=1000)
+def searched(**options: Any) -> Index:
+    """With all that a pause brings, and with what a search reads at hand."""
+    index = filled(**options)
     index.maintenance.settle()
     index.search(index.read("n")[0], plan(VECTORS[0], filter=MANY))
     return index
+
+
+@pytest.fixture(scope="module")
+def with_graph() -> Index:
+    return searched(graph_rows_min=1000)
 
 
 @pytest.fixture(scope="module")
 def with_codes() -> Index:
-    index = filled(graph_rows_min=0)
-    index.maintenance.settle()
-    index.search(index.read("n")[0], plan(VECTORS[0], filter=MANY))
-    return index
+    return searched(graph_rows_min=0)
 
 
 def cost(index: Index, **changes: Any) -> float:
