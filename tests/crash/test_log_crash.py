@@ -13,6 +13,7 @@ from pinyon.errors import DataLossError, UnavailableError
 from pinyon.log.file_log import FileLog
 from pinyon.storage.protocol import AppendFile, BytesLike
 from pinyon.testing.simulated_disk import CrashError, SimulatedDisk, SimulatedFile
+from tests.opened_log import open_log
 
 SEEDS = range(20)
 FILE_BYTES_MAX = 1500
@@ -28,8 +29,6 @@ GROUPS: list[Group] = [
     [b"y" * 2000, b"z"],
     [b"in the third file", b"last"],
 ]
-
-_salts = itertools.count()
 
 
 @dataclass
@@ -189,4 +188,4 @@ def _append(disk: SimulatedDisk, entry: bytes) -> None:
 
 
 def _open(kind: type[FileLog], disk: SimulatedDisk) -> FileLog:
-    return kind.open(disk, "log", new_salt=lambda: next(_salts).to_bytes(16, "little"), file_bytes_max=FILE_BYTES_MAX)
+    return open_log(disk, "log", file_bytes_max=FILE_BYTES_MAX, kind=kind)

@@ -15,6 +15,7 @@ from pinyon.log.file_log import FileLog
 from pinyon.model.record import Lsn
 from pinyon.segment.manifest import Manifest, read_manifest, replace_manifest
 from pinyon.testing.simulated_disk import CrashError, Operation, SimulatedDisk
+from tests.opened_log import open_log
 
 POWER_CUTS = 10
 """How many for each stop. Seeds are not used again: the same one picks the same for disks that are alike."""
@@ -22,8 +23,6 @@ POWER_CUTS = 10
 FILE_BYTES_MAX = 120
 GROUP_COUNT = 9
 GROUPS_A_FLUSH = 3
-
-_salts = itertools.count()
 
 
 class InterruptingDisk(SimulatedDisk):
@@ -254,10 +253,5 @@ def _recovered(disk: SimulatedDisk) -> tuple[list[tuple[Lsn, bytes]], Lsn]:
 
 def _open(disk: SimulatedDisk) -> FileLog:
     manifest = read_manifest(disk, "index")
-    return FileLog.open(
-        disk,
-        "index/log",
-        new_salt=lambda: next(_salts).to_bytes(16, "little"),
-        file_bytes_max=FILE_BYTES_MAX,
-        begin_lsn=manifest.lsn + 1 if manifest is not None else 1,
-    )
+    begin_lsn = manifest.lsn + 1 if manifest is not None else 1
+    return open_log(disk, "index/log", file_bytes_max=FILE_BYTES_MAX, begin_lsn=begin_lsn)

@@ -13,9 +13,8 @@ Order of disk operations, and what a stop after each leaves:
 So whenever there is a log file, there is a catalog; a directory where that is not so was damaged, and nothing is
 removed.
 
-An index that cannot be opened, since files of it are damaged, unreadable or of a newer Pinyon, is closed: it stays in
-the catalog, the others are served, and nothing in its folder changes before it is deleted. So opening an index reads
-all that it needs before it puts right what a stop left.
+An index that cannot be opened is closed: it stays in the catalog, and the others are served; see
+`pinyon.engine.opening`.
 """
 
 import logging
@@ -29,18 +28,16 @@ from pinyon.engine.data_directory import INDEXES, LOG, index_directory
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
 from pinyon.engine.memory_budget import options_within
+from pinyon.engine.opening import IndexOpener
 from pinyon.engine.report import ClosedReport, Report, report_of
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
-from pinyon.engine.segment_store import SegmentStore
 from pinyon.errors import (
     AlreadyExistsError,
     DataLossError,
-    FailedPreconditionError,
     NotFoundError,
     PinyonError,
     UnavailableError,
 )
-from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
 from pinyon.storage.protocol import Storage
 from pinyon.telemetry import log_event
@@ -66,7 +63,7 @@ class Database:
     ) -> None:
         """Open every index: read the catalog, remove what a stop left over, map the segments, replay the logs.
 
-        An index whose files are damaged, unreadable, or those of a newer Pinyon, stays closed; see `why_closed`.
+        An index that cannot be opened stays closed; see `why_closed`.
 
         Args:
             storage: the data directory, locked by the caller.
@@ -83,16 +80,14 @@ class Database:
 
         Raises:
             DataLossError: the catalog is damaged, missing, or that of another version of Pinyon.
-            UnavailableError: the disk failed.
+            UnavailableError: the disk failed, outside of the folders of indexes.
         """
         self._storage = storage
-        self._new_salt = new_salt
-        self._log_file_bytes_max = log_file_bytes_max
         self._memory_limit_bytes = memory_limit_bytes
         if memory_limit_bytes is not None:
             maintenance_options = options_within(memory_limit_bytes, maintenance_options)
         self._memtables_bytes_max = maintenance_options.memtables_bytes_max
-        self._new_index = partial(
+        new_index = partial(
             Index,
             run_later=run_later,
             flush_later=flush_later,
@@ -100,6 +95,7 @@ class Database:
             run_options=run_options,
             maintenance_options=maintenance_options,
         )
+        self._opener = IndexOpener(storage, new_index, new_salt=new_salt, log_file_bytes_max=log_file_bytes_max)
         self._catalog = Catalog(storage)
         self._indexes: dict[str, Index] = {}
         self._why_closed: dict[str, str] = {}
@@ -109,7 +105,7 @@ class Database:
         self._remove_leftovers()
         self._catalog.begin()
         for definition in self._catalog.definitions():
-            self._open_if_whole(definition)
+            self._open(definition)
 
     def definitions(self) -> list[IndexDefinition]:
         """All indexes, oldest first."""
@@ -151,16 +147,14 @@ class Database:
             if definition.name in self._indexes or definition.name in self._why_closed:
                 raise AlreadyExistsError("Resource already exists")
             try:
-                store, file_log = self._read(definition)
-                self._repair(definition, store, file_log)
-                file_log.begin()
+                index = self._opener.create(definition)
             except UnavailableError:
                 self._remove_folder(definition.index_id)
                 raise
             # If this fails, the disk may have the catalog with the index in it after all. So the folder stays: it is
             # an index without records, or the next start removes it.
             self._catalog.add(definition)
-            index = self._indexes[definition.name] = self._new_index(definition, file_log, store)
+            self._indexes[definition.name] = index
             return index
 
     def change(self, definition: IndexDefinition) -> None:
@@ -218,53 +212,14 @@ class Database:
                 index.close()
             self._indexes.clear()
 
-    def _open_if_whole(self, definition: IndexDefinition) -> None:
-        """Open an index, or keep why it cannot be read. A defect, or a disk that takes no writes, stops the start."""
-        name = definition.name
-        try:
-            store, file_log = self._read(definition)
-            index = self._replayed(definition, store, file_log)
-        except (DataLossError, FailedPreconditionError, NotFoundError, UnavailableError) as error:
-            self._why_closed[name] = _why_closed(definition, error)
-            log_event(log, logging.ERROR, "an index stays closed", index=name, reason=self._why_closed[name])
+    def _open(self, definition: IndexDefinition) -> None:
+        """Open an index, or keep why it stays closed."""
+        found = self._opener.open(definition)
+        if isinstance(found, str):
+            self._why_closed[definition.name] = found
+            log_event(log, logging.ERROR, "an index stays closed", index=definition.name, reason=found)
         else:
-            self._repair(definition, store, file_log)
-            self._indexes[name] = index
-
-    def _replayed(self, definition: IndexDefinition, store: SegmentStore, file_log: FileLog) -> Index:
-        """The index of these files, of which nothing was changed.
-
-        Raises:
-            DataLossError: they are damaged.
-        """
-        if not file_log.has_files:
-            raise DataLossError(
-                f"{index_directory(definition.index_id)}/{LOG}, the log of the index {definition.name}, has no files; "
-                "restore it from a backup"
-            )
-        return self._new_index(definition, file_log, store)
-
-    def _read(self, definition: IndexDefinition) -> tuple[SegmentStore, FileLog]:
-        directory = index_directory(definition.index_id)
-        store = SegmentStore(self._storage, directory, definition)
-        file_log = FileLog.read(
-            self._storage,
-            f"{directory}/{LOG}",
-            new_salt=self._new_salt,
-            file_bytes_max=self._log_file_bytes_max,
-            begin_lsn=store.manifest.lsn + 1,
-        )
-        return store, file_log
-
-    def _repair(self, definition: IndexDefinition, store: SegmentStore, file_log: FileLog) -> None:
-        """Put right what a stop left, and make the folders that a new index lacks."""
-        self._storage.make_directory(index_directory(definition.index_id))
-        self._storage.sync_directory(INDEXES)
-        store.make_folder()
-        file_log.repair()
-        store.remove_leftovers()
-        if file_log.torn_bytes:
-            log.warning("index %s: cut %d bytes of an unfinished write", definition.name, file_log.torn_bytes)
+            self._indexes[definition.name] = found
 
     def _remove_leftovers(self) -> None:
         owned = {definition.index_id for definition in self._catalog.definitions()}
@@ -289,21 +244,3 @@ class Database:
             self._storage.remove_tree(index_directory(index_id))
         except UnavailableError as error:
             log.warning("the folder %s/%s is left over: %s", INDEXES, index_id, error.message)
-
-
-def _why_closed(definition: IndexDefinition, error: PinyonError) -> str:
-    """What clients and the operator are told of an index that cannot be opened."""
-    folder = index_directory(definition.index_id)
-    if isinstance(error, FailedPreconditionError):
-        what_follows = "Nothing is damaged, and its files stay as they are until the index is deleted."
-    elif isinstance(error, DataLossError):
-        what_follows = (
-            f"Its files stay as they are until a copy of {folder} is put in its place, for the next start, or the "
-            "index is deleted; `pinyon verify` tells what else is damaged."
-        )
-    else:
-        what_follows = (
-            f"Let the server read all files in {folder} and start it again; "
-            "they stay as they are until then, or until the index is deleted."
-        )
-    return f"The index {definition.name} is closed: {error.message}. {what_follows}"

@@ -7,7 +7,7 @@ What must hold:
 - A frame whose write failed is cut off again, durably, before its LSNs are used for other entries.
 - After an operation whose outcome is unknown (a sync failed, or the cut did) nothing is written any more: the kernel
   may have dropped the bytes and forgotten it, so that a second sync would succeed without them. Opening again helps.
-- A process may have died without a power cut and left bytes in the kernel's cache: what `open` found is synced before
+- A process may have died without a power cut and left bytes in the kernel's cache: what a start found is synced before
   anything is appended behind it, or any file before it is removed.
 - A file is removed only when another one follows it that is durable, with its name: a log never loses its place.
 - Reading changes nothing. What a stop left is put right by `repair`, once all that needs the log was found whole.
@@ -24,7 +24,8 @@ from posixpath import dirname
 from typing import Final, NamedTuple
 
 from pinyon.errors import UnavailableError
-from pinyon.log.frame import FILE_HEADER_BYTES, FileHeader, encode_file_header, encode_frame
+from pinyon.log.frame import FILE_HEADER_BYTES, FileHeader, encode_frame
+from pinyon.log.newest_file import NewestFile, create_newest, repaired_newest
 from pinyon.log.protocol import FIRST_LSN, Entry
 from pinyon.log.recovery import LogFile, Recovery, log_file_path, recover
 from pinyon.model.record import Lsn
@@ -33,14 +34,6 @@ from pinyon.storage.protocol import AppendFile, BytesLike, Storage
 FILE_BYTES_MAX: Final = 256 * 1024 * 1024
 """Size from which on a file is followed by the next. Large enough that creating files costs nothing, small enough that
 trimming the log frees space in steps that people notice."""
-
-
-class _Tail(NamedTuple):
-    """The file that frames go to."""
-
-    file: AppendFile
-    seed: int
-    first_lsn: Lsn
 
 
 class _FullFile(NamedTuple):
@@ -52,7 +45,7 @@ class _FullFile(NamedTuple):
 
 
 class FileLog:
-    """The log in one folder. See `pinyon.log.protocol.Log` for its contract; get one from `open` or `read`.
+    """The log in one folder. See `pinyon.log.protocol.Log` for its contract.
 
     Attributes:
         torn_bytes: how much of an unfinished write was found, and is cut off; 0 after a clean stop.
@@ -62,58 +55,11 @@ class FileLog:
         self,
         storage: Storage,
         directory: str,
-        recovered: Recovery,
         *,
         new_salt: Callable[[], bytes],
-        file_bytes_max: int,
-        begin_lsn: Lsn,
+        file_bytes_max: int = FILE_BYTES_MAX,
+        begin_lsn: Lsn = FIRST_LSN,
     ) -> None:
-        """Go on after what was recovered; `open` and `read` are the ways in."""
-        self._storage = storage
-        self._directory = directory
-        self._recovered: Sequence[LogFile] = recovered.files
-        self._unrepaired: Recovery | None = recovered
-        self._next_lsn = recovered.next_lsn
-        self._begin_lsn = begin_lsn
-        self._lock = threading.Lock()
-        self._full_files = [
-            _FullFile(file.header.first_lsn, file.path, len(file.content)) for file in recovered.files[:-1]
-        ]
-        self._tail: _Tail | None = None
-        self._tail_lsn_min: Lsn = FIRST_LSN
-        self._new_salt = new_salt
-        self._file_bytes_max = max(file_bytes_max, FILE_HEADER_BYTES)  # A file without frames is never full.
-        self._stopped_by: str | None = None
-        self.torn_bytes: Final = recovered.torn_bytes
-
-    @classmethod
-    def open(
-        cls,
-        storage: Storage,
-        directory: str,
-        *,
-        new_salt: Callable[[], bytes],
-        file_bytes_max: int = FILE_BYTES_MAX,
-        begin_lsn: Lsn = FIRST_LSN,
-    ) -> "FileLog":
-        """Open the log in a folder, or start one there, and repair what a stop may have left.
-
-        Args and Raises: as for `read`, and the parent of the folder must exist.
-        """
-        log = cls.read(storage, directory, new_salt=new_salt, file_bytes_max=file_bytes_max, begin_lsn=begin_lsn)
-        log.repair()
-        return log
-
-    @classmethod
-    def read(
-        cls,
-        storage: Storage,
-        directory: str,
-        *,
-        new_salt: Callable[[], bytes],
-        file_bytes_max: int = FILE_BYTES_MAX,
-        begin_lsn: Lsn = FIRST_LSN,
-    ) -> "FileLog":
         """Read the log in a folder, and change nothing: until `repair`, only `replay` is for use.
 
         Args:
@@ -130,14 +76,23 @@ class FileLog:
             FailedPreconditionError: a file has a format version that this Pinyon does not know.
             UnavailableError: the disk failed.
         """
-        return cls(
-            storage,
-            directory,
-            recover(storage, directory, begin_lsn),
-            new_salt=new_salt,
-            file_bytes_max=file_bytes_max,
-            begin_lsn=begin_lsn,
-        )
+        self._storage = storage
+        self._directory = directory
+        recovered = recover(storage, directory, begin_lsn)
+        self._recovered: Sequence[LogFile] = recovered.files
+        self._unrepaired: Recovery | None = recovered
+        self._next_lsn = recovered.next_lsn
+        self._begin_lsn = begin_lsn
+        self._lock = threading.Lock()
+        self._full_files = [
+            _FullFile(file.header.first_lsn, file.path, len(file.content)) for file in recovered.files[:-1]
+        ]
+        self._newest: NewestFile | None = None
+        self._newest_lsn_min: Lsn = FIRST_LSN
+        self._new_salt = new_salt
+        self._file_bytes_max = max(file_bytes_max, FILE_HEADER_BYTES)  # A file without frames is never full.
+        self._stopped_by: str | None = None
+        self.torn_bytes: Final = recovered.torn_bytes
 
     def repair(self) -> None:
         """Cut off and remove what a stop left, and open the log for appending; once.
@@ -148,7 +103,7 @@ class FileLog:
         assert self._unrepaired is not None
         self._storage.make_directory(self._directory)
         self._storage.sync_directory(dirname(self._directory))
-        self._tail = _repair(self._storage, self._directory, self._unrepaired)
+        self._newest = repaired_newest(self._storage, self._directory, self._unrepaired)
         self._unrepaired = None
 
     @property
@@ -160,12 +115,12 @@ class FileLog:
     def size_bytes(self) -> int:
         """Bytes that the log takes on its storage."""
         with self._lock:
-            return sum(file.size_bytes for file in self._full_files) + (self._tail.file.size if self._tail else 0)
+            return sum(file.size_bytes for file in self._full_files) + (self._newest.file.size if self._newest else 0)
 
     def replay(self) -> Iterator[tuple[Lsn, memoryview]]:
         """The entries that were there when the log was opened, oldest first, as views of the mapped files.
 
-        They begin with the LSN that `open` was given.
+        They begin with the LSN that the log was opened with.
 
         Raises:
             DataLossError: the bytes are not what was written.
@@ -180,7 +135,7 @@ class FileLog:
     @property
     def has_files(self) -> bool:
         """True if there is a file, as there is from `begin` on."""
-        return self._tail is not None or (self._unrepaired is not None and bool(self._unrepaired.files))
+        return self._newest is not None or (self._unrepaired is not None and bool(self._unrepaired.files))
 
     def begin(self) -> None:
         """Create the first file, durably, so that a log without files is known to have lost them.
@@ -190,7 +145,7 @@ class FileLog:
         Raises:
             UnavailableError: the disk failed.
         """
-        self._tail = self._tail_with_room()
+        self._newest = self._newest_with_room()
 
     def forget_recovered(self) -> None:
         """Give up what `replay` reads, and the mapped files with it, once it has been replayed."""
@@ -212,12 +167,12 @@ class FileLog:
         assert entries
         if self._stopped_by is not None:
             raise UnavailableError(f"the log takes no more writes: {self._stopped_by}")
-        tail = self._tail_with_room()
+        newest = self._newest_with_room()
         first_lsn = self._next_lsn
-        frame = encode_frame(entries, first_lsn, tail.seed)
+        frame = encode_frame(entries, first_lsn, newest.seed)
         # Stopped until the outcome is known, whatever may be raised on the way.
         self._stopped_by = f"an append to {self._directory} did not finish; restart Pinyon to recover"
-        self._write(tail.file, frame)
+        self._write(newest.file, frame)
         self._next_lsn = first_lsn + len(entries)
         self._stopped_by = None
         return first_lsn
@@ -227,7 +182,7 @@ class FileLog:
 
         Nothing happens while there is no entry to be left behind. Any thread may call this.
         """
-        self._tail_lsn_min = self._next_lsn
+        self._newest_lsn_min = self._next_lsn
 
     def trim(self, begin_lsn: Lsn) -> int:
         """Remove the files all of whose entries are before `begin_lsn`, oldest first, but never the newest file.
@@ -264,16 +219,16 @@ class FileLog:
         with self._lock:
             if not self._full_files:
                 return None
-            assert self._tail is not None
-            following_lsn = self._full_files[1].first_lsn if len(self._full_files) > 1 else self._tail.first_lsn
+            assert self._newest is not None
+            following_lsn = self._full_files[1].first_lsn if len(self._full_files) > 1 else self._newest.first_lsn
             return self._full_files.pop(0) if following_lsn <= begin_lsn else None
 
     def close(self) -> None:
         """Release the files. Views that `replay` gave stay valid."""
         self._stopped_by = f"the log {self._directory} is closed"
         self._recovered = ()
-        if self._tail is not None:
-            self._tail.file.close()
+        if self._newest is not None:
+            self._newest.file.close()
 
     def _write(self, file: AppendFile, frame: Sequence[BytesLike]) -> None:
         """Append and sync a frame. Clears `_stopped_by` if it failed and is certain not to be there."""
@@ -295,56 +250,18 @@ class FileLog:
                 f"{error.message}; whether the write is on disk is unknown until Pinyon restarts"
             ) from error
 
-    def _tail_with_room(self) -> _Tail:
+    def _newest_with_room(self) -> NewestFile:
         assert self._unrepaired is None
-        tail = self._tail
+        newest = self._newest
         # A file without frames, whose first LSN is the next one, always has room: a new one would have its name.
-        if tail is not None and tail.file.size <= self._file_bytes_max and tail.first_lsn >= self._tail_lsn_min:
-            return tail
-        created = self._create_file()
+        if newest is not None and newest.file.size <= self._file_bytes_max and newest.first_lsn >= self._newest_lsn_min:
+            return newest
+        created = create_newest(self._storage, self._directory, FileHeader(self._new_salt(), self._next_lsn))
         with self._lock:
-            if tail is not None:
-                path = log_file_path(self._directory, tail.first_lsn)
-                self._full_files.append(_FullFile(tail.first_lsn, path, tail.file.size))
-            self._tail = created
-        if tail is not None:
-            tail.file.close()
+            if newest is not None:
+                path = log_file_path(self._directory, newest.first_lsn)
+                self._full_files.append(_FullFile(newest.first_lsn, path, newest.file.size))
+            self._newest = created
+        if newest is not None:
+            newest.file.close()
         return created
-
-    def _create_file(self) -> _Tail:
-        """Create the file of the next entry, durable with its name. After a failure the next append tries again."""
-        path = log_file_path(self._directory, self._next_lsn)
-        header = FileHeader(self._new_salt(), self._next_lsn)
-        self._storage.remove(path)  # Left by an attempt that failed; it holds no frame, as its LSN was not given out.
-        file = self._storage.create(path)
-        try:
-            file.append([encode_file_header(header)])
-            file.sync()
-            self._storage.sync_directory(self._directory)
-        except UnavailableError:
-            file.close()  # Not in doubt like a failed frame: no later sync of this file will be relied on.
-            raise
-        return _Tail(file, header.seed, header.first_lsn)
-
-
-def _repair(storage: Storage, directory: str, recovered: Recovery) -> _Tail | None:
-    """Cut and remove what did not finish, make the rest durable, and open the last file for appending."""
-    if recovered.unfinished_path is not None:
-        storage.remove(recovered.unfinished_path)
-    storage.sync_directory(directory)
-    if not recovered.files:
-        return None
-    last = recovered.files[-1]
-    file = storage.open_append(last.path)
-    try:
-        if recovered.torn_bytes:
-            file.truncate(len(last.content))
-        file.sync()
-        for path in recovered.leftover_paths:
-            storage.remove(path)
-        if recovered.leftover_paths:
-            storage.sync_directory(directory)
-    except UnavailableError:
-        file.close()
-        raise
-    return _Tail(file, last.header.seed, last.header.first_lsn)

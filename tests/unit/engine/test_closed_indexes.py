@@ -3,7 +3,6 @@
 import logging
 import re
 from collections.abc import Callable
-from itertools import count
 
 import msgspec
 import pytest
@@ -17,6 +16,7 @@ from pinyon.log.frame import FILE_HEADER_BYTES, FileHeader, encode_file_header
 from pinyon.segment.manifest import MANIFEST_NAME, Manifest, read_manifest, replace_manifest
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch
+from tests.opened_log import open_log
 from tests.unit.engine.data_directories import (
     FILMS,
     FILMS_PATH,
@@ -58,13 +58,7 @@ def with_segment_version(files: Files) -> dict[str, bytes]:
 
 def with_an_unknown_operation(files: Files) -> dict[str, bytes]:
     storage = storage_of({**files, LAST_LOG: FILES[LAST_LOG]})
-    salts = count(100)
-    log = FileLog.open(
-        storage,
-        LOG,
-        new_salt=lambda: next(salts).to_bytes(16, "little"),
-        begin_lsn=msgspec.json.decode(files[MANIFEST])["manifest"]["lsn"] + 1,
-    )
+    log = open_log(storage, LOG, begin_lsn=msgspec.json.decode(files[MANIFEST])["manifest"]["lsn"] + 1)
     log.append([[b"not an operation"]])
     log.close()
     return {**files, LAST_LOG: bytes(storage.read(LAST_LOG)) + b"torn"}
@@ -230,18 +224,68 @@ def test_a_file_that_cannot_be_read_closes_it_and_not_the_others(
     assert open_database(storage).why_closed("films") is None
 
 
-@pytest.mark.parametrize("operation", ["make_directory", "open_append", "remove"])
-def test_a_disk_that_takes_no_writes_stops_the_start(operation: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = storage_of(TORN)
+def refuse(monkeypatch: pytest.MonkeyPatch, storage: MemoryStorage, operation: str, folder: str) -> None:
+    """Let an operation of the storage fail below `folder`."""
     write: Callable[[str], object] = getattr(storage, operation)
 
     def fail(path: str) -> object:
-        if path.startswith(FILMS_PATH):
-            raise UnavailableError(f"{path}: read-only file system")
+        if path.startswith(folder):
+            raise UnavailableError(f"{path}: no space left on device")
         return write(path)
 
     monkeypatch.setattr(storage, operation, fail)
-    with pytest.raises(UnavailableError, match="read-only"):
+
+
+@pytest.mark.parametrize(
+    ("operation", "folder"),
+    [
+        ("make_directory", FILMS_PATH),
+        ("make_directory", LOG),
+        ("make_directory", SEGMENTS),
+        ("sync_directory", LOG),
+        ("open_append", LOG),
+        ("remove", SEGMENTS),
+    ],
+)
+def test_what_cannot_be_put_right_closes_it_and_not_the_others(
+    operation: str, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storage_of(TORN)
+    refuse(monkeypatch, storage, operation, folder)
+    database = open_database(storage)
+    assert re.fullmatch(
+        rf"The index films is closed: {folder}\S*: no space left on device\. All its files could be read, but what the "
+        rf"last stop left in them cannot be put right: let the server write in {FILMS_PATH} and start it again\.",
+        database.why_closed("films") or "",
+    )
+    with pytest.raises(UnavailableError, match="The index films is closed"):
+        database.index("films")
+    write_words(database, "b")
+    database.close()
+    monkeypatch.undo()
+
+    again = open_database(storage)
+    assert again.index("films").record_counts() == open_database(storage_of(TORN)).index("films").record_counts()
+    again.delete("films")
+    assert storage.list_directory("indexes") == [WORDS.index_id]
+
+
+def test_nothing_of_an_index_that_cannot_be_put_right_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = storage_of(TORN)
+    closed: list[FileLog] = []
+    monkeypatch.setattr(FileLog, "close", lambda log: closed.append(log))
+    refuse(monkeypatch, storage, "remove", SEGMENTS)
+    open_database(storage)
+    assert len(closed) == 1
+
+
+@pytest.mark.parametrize("operation", ["make_directory", "sync_directory", "list_directory"])
+def test_a_folder_of_indexes_that_cannot_be_used_stops_the_start(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = storage_of(TORN)
+    refuse(monkeypatch, storage, operation, "")
+    with pytest.raises(UnavailableError, match="no space left on device"):
         open_database(storage)
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, count
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -23,12 +23,12 @@ from pinyon.engine.segment_store import SegmentStore
 from pinyon.errors import DataLossError, InvalidArgumentError, UnavailableError
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
-from pinyon.log.file_log import FileLog
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.model.namespace import NamespaceDescription
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
+from tests.opened_log import open_log
 
 DEFINITION = IndexDefinition(
     name="i",
@@ -44,11 +44,10 @@ PLAN = SearchPlan(
 
 
 def open_index(storage: MemoryStorage) -> Index:
-    salts = count(len(storage.list_directory("i/log")))
     storage.make_directory("i")
     store = SegmentStore(storage, "i", DEFINITION)
     store.make_folder()
-    return Index(DEFINITION, FileLog.open(storage, "i/log", new_salt=lambda: next(salts).to_bytes(16, "little")), store)
+    return Index(DEFINITION, open_log(storage, "i/log"), store)
 
 
 @pytest.fixture
@@ -270,7 +269,7 @@ def test_a_closed_index_refuses_writes_and_still_reads(index: Index) -> None:
 def test_an_entry_that_is_no_operation_is_data_loss() -> None:
     storage = MemoryStorage()
     storage.make_directory("i")
-    log = FileLog.open(storage, "i/log", new_salt=lambda: bytes(16))
+    log = open_log(storage, "i/log")
     log.append([[b"not an operation"]])
     log.close()
     with pytest.raises(DataLossError, match=r"^i/log/00000000000000000001\.log, entry 1: a log entry cannot be read"):

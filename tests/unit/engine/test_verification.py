@@ -5,7 +5,6 @@ For damaged bytes see `test_bit_flips.py`.
 
 import re
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -18,7 +17,6 @@ from pinyon.engine.findings import Kind
 from pinyon.engine.operations import DeleteRecords, PatchRecords, UpsertRecords, encode
 from pinyon.engine.verification import verify
 from pinyon.errors import NotFoundError
-from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
 from pinyon.segment.column_file import ColumnFile
 from pinyon.segment.column_file_writer import ColumnFileWriter
@@ -26,6 +24,7 @@ from pinyon.segment.dead_rows import write_dead_rows
 from pinyon.segment.manifest import Manifest, SegmentEntry, read_manifest, replace_manifest
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch
+from tests.opened_log import open_log
 from tests.unit.engine.data_directories import (
     FILMS,
     FILMS_PATH,
@@ -266,8 +265,7 @@ def upsert(*rows: tuple[str, PlainRecord]) -> list[Any]:
     ],
 )
 def test_an_operation_that_cannot_be_right_is_a_problem(storage: MemoryStorage, entry: list[Any], text: str) -> None:
-    salts = count(100)
-    log = FileLog.open(storage, LOG, new_salt=lambda: next(salts).to_bytes(16, "little"), begin_lsn=12)
+    log = open_log(storage, LOG, begin_lsn=12)
     log.append([encode(PatchRecords("n", batch({"a": PlainRecord(None, {1: 1.0})})))])
     log.append([entry])
     log.append([encode(DeleteRecords("n", ["a"]))])

@@ -1,6 +1,5 @@
 """A log gives back what it acknowledged, rolls its files, and knows which failures it can undo."""
 
-import itertools
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,7 @@ from pinyon.storage.local import LocalStorage
 from pinyon.storage.memory import MemoryStorage
 from pinyon.storage.protocol import Storage
 from pinyon.testing.simulated_disk import Operation, SimulatedDisk, SimulatedFile
-
-_salts = itertools.count()
+from tests.opened_log import open_log
 
 
 @pytest.fixture(params=["local", "memory", "simulated"])
@@ -360,12 +358,8 @@ def test_a_closed_log_takes_nothing(storage: Storage) -> None:
         log.append([[b"b"]])
 
 
-def _new_salt() -> bytes:
-    return next(_salts).to_bytes(16, "little")
-
-
 def _open(storage: Storage, *, file_bytes_max: int = FILE_BYTES_MAX) -> FileLog:
-    return FileLog.open(storage, "log", new_salt=_new_salt, file_bytes_max=file_bytes_max)
+    return open_log(storage, "log", file_bytes_max=file_bytes_max)
 
 
 def _append(storage: Storage, entry: bytes) -> None:
@@ -379,7 +373,7 @@ def _first_lsns(storage: Storage) -> list[int]:
 
 
 def _replayed(storage: Storage, *, begin_lsn: int = 1) -> list[tuple[int, bytes]]:
-    log = FileLog.open(storage, "log", new_salt=_new_salt, begin_lsn=begin_lsn)
+    log = open_log(storage, "log", begin_lsn=begin_lsn)
     found = [(lsn, bytes(entry)) for lsn, entry in log.replay()]
     log.close()
     return found

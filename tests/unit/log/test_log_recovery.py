@@ -1,6 +1,5 @@
 """Damage to a log is a cut tail or data loss that names the file; never another error, never a wrong entry."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -14,8 +13,7 @@ from pinyon.log.frame import FRAME_HEADER_BYTES, FileHeader, encode_file_header,
 from pinyon.log.recovery import log_file_path
 from pinyon.storage.memory import MemoryStorage
 from pinyon.storage.protocol import BytesLike
-
-_salts = itertools.count()
+from tests.opened_log import open_log
 
 GROUPS = [[b"one"], [b"two", b"three" * 9], [b""], [b"four" * 15], [b"five" * 3, b"six"], [b"seven"]]
 ENTRIES = [entry for group in GROUPS for entry in group]
@@ -80,7 +78,7 @@ def test_torn_bytes_says_how_much_was_cut() -> None:
 def test_an_unfinished_file_does_not_hinder_appends_to_the_one_before_it() -> None:
     storage = _written()
     storage.replace(log_file_path("log", 9), b"PINYN")
-    roomy = FileLog.open(storage, "log", new_salt=_new_salt)
+    roomy = open_log(storage, "log")
     roomy.append([[b"after"]])
     assert storage.list_directory("log") == ["00000000000000000001.log", "00000000000000000005.log"]
     assert _recovered(storage) == [*ENTRIES, b"after"]
@@ -285,12 +283,8 @@ def test_any_damage_to_a_log_is_our_error_or_a_prefix(data: st.DataObject) -> No
     assert found == ENTRIES[: len(found)]
 
 
-def _new_salt() -> bytes:
-    return next(_salts).to_bytes(16, "little")
-
-
 def _open(storage: MemoryStorage, begin_lsn: int = 1) -> FileLog:
-    return FileLog.open(storage, "log", new_salt=_new_salt, file_bytes_max=FILE_BYTES_MAX, begin_lsn=begin_lsn)
+    return open_log(storage, "log", file_bytes_max=FILE_BYTES_MAX, begin_lsn=begin_lsn)
 
 
 def _recovered(storage: MemoryStorage, begin_lsn: int = 1) -> list[bytes]:
@@ -332,7 +326,7 @@ def _written_first_file() -> MemoryStorage:
 def _rolled(file_count: int) -> MemoryStorage:
     """A log with one entry in each file: its LSN in digits."""
     storage = MemoryStorage()
-    log = FileLog.open(storage, "log", new_salt=_new_salt, file_bytes_max=0)
+    log = open_log(storage, "log", file_bytes_max=0)
     for lsn in range(1, file_count + 1):
         log.append([[b"%d" % lsn]])
     return storage
