@@ -62,6 +62,10 @@ _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
 a group commit gathers at most so many writes."""
 
+_BACKGROUND = {"runs": 10, "flush": 5, "work": 10}
+"""The threads that no request waits for, and how far each stands back from those that answer: a query meanwhile takes
+half as long. A flush comes before a merge, as writes wait where memory is full."""
+
 log = logging.getLogger(__name__)
 
 
@@ -198,7 +202,8 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
     control_sockets = bind(settings.server.host, settings.server.port)
     async with contextlib.AsyncExitStack() as stack:
         runs, flushes, work = (
-            stack.enter_context(contextlib.closing(Background(name))) for name in ("runs", "flush", "work")
+            stack.enter_context(contextlib.closing(Background(name, niceness=niceness)))
+            for name, niceness in _BACKGROUND.items()
         )
         limit_bytes = memory_limit_bytes(settings.server)
         database = Database(

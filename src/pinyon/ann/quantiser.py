@@ -20,16 +20,17 @@ What must hold of the arrays that are searched, n rows of d dimensions in p part
 They never change once they are written.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pinyon.ann import codes
 from pinyon.ann.codes import UInt64s
 from pinyon.ann.partitions import SAMPLE_ROWS, Int32s, assign, partition_count, train_centroids
 from pinyon.ann.rotation import Rotation
-from pinyon.ann.space import Space
+from pinyon.ann.space import Space, long_rows
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
 
@@ -58,6 +59,10 @@ class Model:
     def multiplier(self) -> float:
         """How often the dot product of row and query counts in a goodness."""
         return 2.0 if self.space.metric is Metric.EUCLIDEAN else 1.0
+
+    def with_long_rows(self, rows: Int64s) -> "Model":
+        """The same, and these rows are long."""
+        return replace(self, space=replace(self.space, long_rows=rows))
 
     def assign(self, dense: Float32s) -> Int32s:
         """The partition of each row, `(n,)`, of rows as stored, `(n, dimension)` float32."""
@@ -116,6 +121,14 @@ class Encoder:
         for start in range(0, len(dense), _ENCODED_ROWS):
             words[start : start + _ENCODED_ROWS] = self._encode(dense[start : start + _ENCODED_ROWS])
         return words
+
+    def long_rows(self, squared_norms: NDArray[np.float64]) -> Int64s:
+        """The long ones of all rows, of which these are the squared lengths as stored; see `pinyon.ann.space`."""
+        metric = self._model.space.metric
+        if metric is Metric.COSINE:
+            return np.zeros(0, np.int64)
+        # The constant of a euclidean row is its squared length in the space, negated.
+        return long_rows(-self.constants if metric is Metric.EUCLIDEAN else squared_norms)
 
     def _encode(self, dense: Float32s) -> UInt64s:
         model, part = self._model, slice(self._row_count, self._row_count + len(dense))

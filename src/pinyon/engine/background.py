@@ -9,6 +9,8 @@ from collections.abc import Callable
 from queue import Queue
 from typing import TypeAlias
 
+from pinyon.storage.machine import stand_back
+
 Work: TypeAlias = Callable[[], None]
 RunLater: TypeAlias = Callable[[Work], None]
 """Takes work to be done some time, in any thread; never raises, and never waits for it."""
@@ -19,8 +21,9 @@ log = logging.getLogger(__name__)
 class Background:
     """A queue of work and its thread. Any thread may call any method."""
 
-    def __init__(self, name: str = "background") -> None:
-        """Start the thread."""
+    def __init__(self, name: str = "background", *, niceness: int = 0) -> None:
+        """Start the thread, which stands back by `niceness` from those that answer requests."""
+        self._niceness = niceness
         self._queue: Queue[Work | None] = Queue()
         self._is_closed = False
         self._thread = threading.Thread(target=self._run, name=f"pinyon-{name}", daemon=True)
@@ -41,6 +44,7 @@ class Background:
         self._thread.join()
 
     def _run(self) -> None:
+        stand_back(self._niceness)
         while (work := self._queue.get()) is not None:
             if not self._is_closed:
                 _do(work)

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pinyon.ann.row_codes import RowCodes
 from pinyon.engine.growable import GrowableArray, GrowableBytes
 from pinyon.engine.metadata_columns import MetadataColumns
 from pinyon.model.batches import squared_norms
@@ -48,15 +49,22 @@ def block_rows(dimension: int | None) -> int:
 
 
 class Block:
-    """The columns of one block. `dimension` None: the index has no dense vectors."""
+    """The columns of one block. `dimension` None: the index has no dense vectors.
+
+    Attributes:
+        codes: of all rows of a full block, once there are any; see `pinyon.engine.block_encoder`.
+        is_encoded: True once codes are there or on their way.
+    """
 
     __slots__ = (
+        "codes",
         "columns",
         "dead_count",
         "dead_lsn",
         "dense",
         "id_bytes",
         "ids",
+        "is_encoded",
         "metadata",
         "sparse_indices",
         "sparse_offsets",
@@ -79,6 +87,8 @@ class Block:
         self.metadata = GrowableBytes()
         self.dead_lsn: GrowableArray[np.uint64] = GrowableArray(np.uint64)
         self.dead_count = 0
+        self.codes: RowCodes | None = None
+        self.is_encoded = False
         self.columns = MetadataColumns(self.metadata)
         if self.dense is not None:
             self.dense.reserve(capacity)

@@ -21,6 +21,7 @@ from itertools import islice
 from typing import Final
 
 from pinyon.engine.background import RunLater
+from pinyon.engine.block_encoder import BlockEncoder
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance import Maintenance
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
@@ -79,7 +80,8 @@ class Index:
             definition: what the index is.
             log: its log.
             store: its segments.
-            run_later: builds runs of sparse values; without it, those in memory are scanned by every query.
+            run_later: builds runs of sparse values and codes of dense vectors; without it, every query looks at all
+                that are in memory.
             flush_later: flushes; without it, only what is asked for is flushed.
             work_later: does what takes long; see `pinyon.engine.maintenance`.
             run_options: when runs of sparse values are built.
@@ -107,6 +109,7 @@ class Index:
         self.maintenance = Maintenance(
             state, flush_later=flush_later, work_later=work_later, options=maintenance_options
         )
+        self._block_encoder = BlockEncoder(definition.metric, definition.dimension, run_later)
         self._writes = WriteQueue(log, self._apply)
         state.while_no_write = self._writes.while_no_write
 
@@ -181,6 +184,7 @@ class Index:
         if cost_max_us is not None and search_cost_us(view, searched) > cost_max_us:
             raise NotBriefError
         watch.offer(view, plan)
+        self._block_encoder.want(view)
         with nullcontext() if plan.filter is None or cost_max_us is not None else _filtered:
             return search(view, searched)
 

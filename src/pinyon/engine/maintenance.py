@@ -239,6 +239,7 @@ class Maintenance:
                 self.under_way = work.name
                 work.run()
                 self.counts[work.name] += 1
+                self.recall.guess_efforts()
             is_done = True
         except PinyonError as error:
             if not self._state.is_closed:  # Else its folder may be gone.

@@ -1,4 +1,4 @@
-"""Which way a query goes through a part, and how far: what `pinyon.engine.part_search` does, and what it costs."""
+"""Which way a query goes through a part or a block, and how far: what searches do, and what it costs."""
 
 from typing import Final
 
@@ -6,6 +6,7 @@ from pinyon.ann.effort import Effort
 from pinyon.ann.graph import Graph
 from pinyon.engine.part import GRAPH, QUANTISED, Part
 from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.view import BlockView
 
 EXACT_ROWS_MAX: Final = 512
 """So few rows are scored exactly rather than estimated first."""
@@ -61,6 +62,14 @@ def graph_pool(part: Part, plan: SearchPlan) -> int:
 def scored_count(graph: Graph, pool: int, top_k: int) -> int:
     """How many of the rows that a graph found, nearest first, are worth an exact score, where it looked for `pool`."""
     return len(graph.long_rows) + max(pool // _GRAPH_SCORED_SHARE, _POOL_SHARE * top_k)
+
+
+def scored_in_block(part: BlockView, plan: SearchPlan) -> int | None:
+    """How many rows of a block in memory are scored, where its codes choose them; None for all."""
+    codes = part.block.codes
+    if codes is None or part.row_count < codes.row_count:  # It was not full when the view was taken.
+        return None
+    return codes.pool_for(plan.top_k, plan.target_recall)
 
 
 def quantised_effort(part: Part, plan: SearchPlan) -> Effort:

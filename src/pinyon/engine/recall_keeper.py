@@ -12,8 +12,9 @@ Thread rule: any thread may ask; only one at a time does what is to be done (see
 """
 
 import logging
+import threading
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from pinyon.ann.effort import EffortTable
 from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
@@ -33,6 +34,13 @@ _GUESSED_TIMES: Final = 2
 log = logging.getLogger(__name__)
 
 
+class _Example(NamedTuple):
+    """What was measured with a segment, and how many partitions that has."""
+
+    partition_count: int
+    efforts: EffortTable
+
+
 class RecallKeeper:
     """Knows what is missing for the promised recall of one index, and does it.
 
@@ -46,6 +54,8 @@ class RecallKeeper:
         self._options = options
         self._tuned_for: dict[tuple[int, str], float] = {}
         self._outdated: set[tuple[int, str]] = set()
+        self._examples: dict[str, _Example] = {}
+        self._guessing = threading.Lock()
         self.watch = RecallWatch()
 
     @property
@@ -55,17 +65,22 @@ class RecallKeeper:
         return self._options.target_recall if tagged is None else tagged
 
     def guess_efforts(self) -> None:
-        """Have segments that were not tuned yet searched as far as the largest tuned one of their namespace is."""
-        segments = [live for live in self._state.store.segments.values() if live.structures is not None]
-        largest: dict[str, LiveSegment] = {}
-        for live in sorted(segments, key=lambda live: live.row_count):
-            if QUANTISED in live.efforts:
-                largest[live.segment.namespaces[0].name] = live
-        for live in segments:
-            tuned = largest.get(live.segment.namespaces[0].name)
-            if tuned is not None and live.guess is None and QUANTISED not in live.efforts:
-                share = _partition_count(live) / _partition_count(tuned)
-                live.guess = tuned.efforts[QUANTISED].scaled(_GUESSED_TIMES * share)
+        """Have segments that were not tuned yet searched as far as one of their namespace is, or was before it went.
+
+        Of several that were tuned, the largest is the example.
+        """
+        with self._guessing:
+            segments = [live for live in self._state.store.segments.values() if live.structures is not None]
+            examples = {name: self._examples[name] for name in map(_namespace, segments) if name in self._examples}
+            for live in sorted(segments, key=lambda live: live.row_count):
+                if QUANTISED in live.efforts:
+                    examples[_namespace(live)] = _Example(_partition_count(live), live.efforts[QUANTISED])
+            for live in segments:
+                example = examples.get(_namespace(live))
+                if example is not None and live.guess is None and QUANTISED not in live.efforts:
+                    share = _partition_count(live) / example.partition_count
+                    live.guess = example.efforts.scaled(_GUESSED_TIMES * share)
+            self._examples = examples
 
     def wants_graph_opened(self, live: LiveSegment) -> bool:
         """True if there is a graph on disk that is not searched yet."""
@@ -155,7 +170,7 @@ class RecallKeeper:
 
     def _queries(self, live: LiveSegment) -> Float32s | None:
         """Queries of callers to tune a dedicated segment with; None while they are too few."""
-        return self.watch.queries(live.segment.namespaces[0].name)
+        return self.watch.queries(_namespace(live))
 
     def _is_untuned(self, live: LiveSegment, structure: str, wanted: float) -> bool:
         table = live.efforts.get(structure)
@@ -211,6 +226,11 @@ class RecallKeeper:
         with store.committing:
             if not self._is_gone(live):
                 store.commit(lsn=store.manifest.lsn, namespaces=store.manifest.namespaces)
+
+
+def _namespace(live: LiveSegment) -> str:
+    """The namespace of a dedicated segment."""
+    return live.segment.namespaces[0].name
 
 
 def _partition_count(live: LiveSegment) -> int:

@@ -17,6 +17,7 @@ from pinyon.ann.exact_sparse import dots_at, is_member
 from pinyon.engine import part_search
 from pinyon.engine.block import Block
 from pinyon.engine.matching import matching_mask
+from pinyon.engine.part_efforts import scored_in_block
 from pinyon.engine.part_search import search_part
 from pinyon.engine.places import Place, ids_of, record_at
 from pinyon.engine.search_plan import SearchPlan
@@ -30,6 +31,9 @@ from pinyon.model.record import Float32s, Int64s, Mask, Match, UInt32s
 _GATHER_SHARE = 8
 """Below one row in so many, scoring only the chosen rows is cheaper than scoring the block: copying rows costs about
 as much as reading them."""
+
+_MASKED_SHARE = 4
+"""Below one row in so many, scoring the rows that may be results is cheaper than estimating all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,20 @@ def _dense_candidates(view: MemtableView, hits: _SparseHits, plan: SearchPlan) -
 
 def _score_block(view: MemtableView, part: BlockView, hits: _SparseHits, plan: SearchPlan) -> _Scored:
     mask = _mask(view, part, hits.required, plan.filter)
-    rows = np.arange(part.row_count) if mask is None else np.flatnonzero(mask)
+    rows = None if plan.sparse is not None else _chosen(part, mask, plan)
+    if rows is None:
+        rows = np.arange(part.row_count) if mask is None else np.flatnonzero(mask)
     return _Scored(part, rows, _dense_goodness(part.block, part.row_count, rows, plan))
+
+
+def _chosen(part: BlockView, mask: Mask | None, plan: SearchPlan) -> Int64s | None:
+    """The rows that codes say are worth a score; None where all that may be results are to be scored."""
+    assert plan.dense is not None
+    pool = scored_in_block(part, plan)
+    if pool is None or (mask is not None and np.count_nonzero(mask) * _MASKED_SHARE < part.row_count):
+        return None
+    assert part.block.codes is not None
+    return part.block.codes.chosen(plan.dense, pool, mask)
 
 
 def _add_dots(

@@ -16,6 +16,7 @@ from pinyon.engine.part_efforts import (
     is_for_graph,
     quantised_effort,
     scored_count,
+    scored_in_block,
     uses_graph,
 )
 from pinyon.engine.search_plan import SearchPlan
@@ -32,6 +33,9 @@ _NUMBER_US: Final = 0.0003
 
 _SCORED_NUMBER_US: Final = 0.004
 """… in float64, of a row that lies anywhere."""
+
+_GATHERED_NUMBER_US: Final = 0.001
+"""… in float32, of a row of a block."""
 
 _CODE_US: Final = 0.02
 """To estimate a row from its code."""
@@ -84,7 +88,10 @@ def _result_cost_us(blocks: Sequence[BlockView], view: View, plan: SearchPlan) -
 def _block_cost_us(block: BlockView, plan: SearchPlan) -> float:
     assert plan.dense is not None
     filtering = 0.0 if plan.filter is None else _FILTERED_ROW_US * value_count(plan.filter)
-    return block.row_count * (_NUMBER_US * len(plan.dense) + filtering)
+    pool = None if plan.sparse is not None else scored_in_block(block, plan)
+    if pool is None:
+        return block.row_count * (_NUMBER_US * len(plan.dense) + filtering)
+    return block.row_count * (_CODE_US + filtering) + pool * _GATHERED_NUMBER_US * len(plan.dense)
 
 
 def _part_cost_us(part: Part, plan: SearchPlan) -> float:

@@ -15,13 +15,12 @@ import numpy as np
 
 from pinyon.ann import quantised
 from pinyon.ann.postings import Postings, postings_of
-from pinyon.ann.space import choose_space, long_rows
+from pinyon.ann.space import choose_space
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.row_groups import RowGroup
 from pinyon.filter import field_index
 from pinyon.model.batches import concatenate_sparse
 from pinyon.model.index import IndexDefinition
-from pinyon.model.metric import Metric
 from pinyon.model.record import BytesColumn, Float32s, Int64s, SparseColumn
 from pinyon.segment.segment import Segment
 from pinyon.segment.writer import ExtraColumn, write_segment
@@ -135,14 +134,7 @@ def _codes(group: RowGroup, model: quantised.Model, starts: Int64s) -> Iterator[
     yield ExtraColumn("partition_centroids", np.float32, model.centroids.shape[1], [model.centroids])
     yield ExtraColumn("partition_mean", np.float32, None, [model.mean])
     yield ExtraColumn("origin", np.float32, None, [model.space.origin])
-    yield ExtraColumn("long_rows", np.int64, None, [_long_rows(group, model, encoder)])
-
-
-def _long_rows(group: RowGroup, model: quantised.Model, encoder: quantised.Encoder) -> Int64s:
-    if model.space.metric is Metric.COSINE:
-        return np.zeros(0, np.int64)
-    # The constant of a euclidean row is its squared length in the space, negated.
-    return long_rows(-encoder.constants if model.space.metric is Metric.EUCLIDEAN else group.squared_norms())
+    yield ExtraColumn("long_rows", np.int64, None, [encoder.long_rows(group.squared_norms())])
 
 
 def _filters_and_postings(group: RowGroup, definition: IndexDefinition) -> Iterator[ExtraColumn]:

@@ -14,8 +14,6 @@ Thread rule: everything may be called from any thread. `_changed` guards the job
 `_is_closed`; it is held for moments only, never while the model loads or runs.
 """
 
-import os
-import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -35,6 +33,7 @@ from pinyon.inference.batching import Job, next_batch
 from pinyon.inference.loading import LoadAttempt, fresh, load_model, unexpected_failure
 from pinyon.inference.pace import Pace
 from pinyon.inference.protocol import Output, Piece, Runner
+from pinyon.storage.machine import stand_back
 
 _NICENESS: Final = 10
 """How far the thread stands back, on Linux, from those that answer requests; see docs/decisions/0005."""
@@ -259,7 +258,7 @@ class ModelWorker(Generic[Output]):
 
     def _work(self, attempt: LoadAttempt) -> None:
         """Load the model, and compute until `close`; or end where it cannot be loaded."""
-        _stand_back()
+        stand_back(_NICENESS)
         attempt.end(load_model(self._name, self._runner, self._clock), self._clock.monotonic_s())
         if attempt.error is None:
             while self._compute_batch():
@@ -320,10 +319,3 @@ class ModelWorker(Generic[Output]):
     def _forget_those_without_pieces(self) -> None:
         """Called with `_changed` held, after pieces were taken from requests."""
         self._waiting = [request for request in self._waiting if request.left]
-
-
-def _stand_back() -> None:
-    """Let the threads that answer requests go first. Threads that the model's library starts from here inherit it."""
-    if sys.platform == "linux":
-        # Of this thread alone, on Linux; elsewhere it would be the whole process.
-        os.nice(_NICENESS)

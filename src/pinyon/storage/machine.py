@@ -1,9 +1,10 @@
-"""Memory: what the kernel tells, in files of its own on Linux, and how to give it back. Elsewhere little is known."""
+"""The machine: its memory, of which Linux tells much and others little, and the turn that a thread has on it."""
 
 import contextlib
 import ctypes
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -47,6 +48,13 @@ def _text(path: Path) -> str:
         return path.read_text("ascii")
     except OSError:
         return ""
+
+
+def stand_back(niceness: int) -> None:
+    """Let other threads go before this one, on Linux. Threads that are started from here inherit it."""
+    if sys.platform == "linux":
+        # Of this thread alone, on Linux; elsewhere it would be the whole process.
+        os.nice(niceness)
 
 
 def give_back_memory() -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from pinyon.ann.effort import Effort, EffortTable, Measurement
+from pinyon.engine.compaction import compact
 from pinyon.engine.index import Index
-from pinyon.engine.operations import UpsertRecords
+from pinyon.engine.operations import DeleteRecords, UpsertRecords
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.part_search import search_part
 from pinyon.engine.search_plan import SearchPlan
+from pinyon.engine.segment_build import BuildOptions
 from pinyon.engine.tuning import Tuner
 from pinyon.errors import DataLossError
 from pinyon.model.recall import TARGET_RECALL_TAG
@@ -187,6 +189,22 @@ def test_a_new_segment_is_searched_as_far_as_one_that_was_tuned() -> None:
     assert np.mean([len(a & b) / 10 for a, b in zip(answers, truth, strict=True)]) >= 0.9
     fresh.efforts = tuned.efforts
     assert fresh.reach("quantised", 0.9) == tuned.reach("quantised", 0.9)
+
+
+def test_a_merged_segment_is_searched_as_far_as_one_that_was_tuned_before_it_went() -> None:
+    index = searched_index(ROWS, tags={TAG: "0.9"})
+    tuned = segment_of(index)
+    index.write(DeleteRecords("n", [f"{row}" for row in range(0, len(ROWS), 3)]))
+    index.maintenance.flush()
+    index.maintenance.tick()
+    compact(index._state, [tuned], BuildOptions(dedicated_rows_min=500))
+    merged = segment_of(index)
+    assert merged is not tuned
+    index.maintenance.tick()
+    assert not merged.efforts
+    guessed = merged.reach("quantised", 0.9).effort
+    assert guessed is not None
+    assert guessed.probes is not None
 
 
 def test_comparing_passes_over_what_is_gone() -> None:
