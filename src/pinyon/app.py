@@ -62,9 +62,12 @@ _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
 a group commit gathers at most so many writes."""
 
-_BACKGROUND = {"runs": 10, "flush": 5, "work": 10}
-"""The threads that no request waits for, and how far each stands back from those that answer: a query meanwhile takes
-half as long. A flush comes before a merge, as writes wait where memory is full."""
+_BACKGROUND = {"runs": 0, "flush": 5, "work": 10}
+"""The threads that no request waits for, and how far each stands back from those that answer.
+
+Runs make the next queries faster, and must keep up with the writes. A flush comes before a merge, as writes wait where
+memory is full.
+"""
 
 log = logging.getLogger(__name__)
 
