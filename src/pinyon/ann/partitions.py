@@ -36,7 +36,7 @@ def train_centroids(sample: Float32s, count: int, rng: np.random.Generator) -> F
         order, starts = group(assign(sample, centroids), count)
         ordered = sample[order]
         used = np.diff(starts) > 0
-        # One by one: `np.add.reduceat` would do it at once, in forty times the time, and no other thread runs meanwhile.
+        # One by one: `np.add.reduceat` takes ten times as long, and lets no other thread run meanwhile.
         for number in np.flatnonzero(used).tolist():
             np.mean(ordered[starts[number] : starts[number + 1]], axis=0, out=centroids[number])
         # A centroid without rows starts again from a row of another.
