@@ -4,6 +4,7 @@ The arrays, which may be mapped, and how they are built: `quantiser`. Thread rul
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -11,14 +12,14 @@ import numpy as np
 from pinyon.ann import codes
 from pinyon.ann.codes import PreparedQuery, UInt16s, UInt64s
 from pinyon.ann.exact_sparse import is_member
+from pinyon.ann.partition_order import PartitionOrder
 from pinyon.ann.partitions import group
 from pinyon.ann.quantiser import Encoder, Model, train, training_rows
 from pinyon.ann.rotation import Rotation
 from pinyon.ann.row_ranges import RowRanges
-from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s, Mask
 
-__all__ = ["Candidates", "Encoder", "Model", "Quantised", "group", "train", "training_rows"]
+__all__ = ["Aim", "Candidates", "Encoder", "Model", "Quantised", "group", "train", "training_rows"]
 
 _COPIED_BYTES: Final = 400_000
 """Codes that are copied at once: they stay in a core's cache until they were looked at."""
@@ -33,19 +34,26 @@ would be copied, fetching single ones is faster at any share.
 _SCANNED_SHARE_MAX: Final = 0.6
 """To copy the codes of more partitions than this share of all rows takes longer than to look at all where they are."""
 
-_TOWARDS_QUERY: Final = 0.25
-"""How far towards a query the best rows of a partition lie, in radii: about what is best for some 400 dimensions."""
-
 _ENOUGH: Final = 0.8
 """The share of the rows of the nearest partitions, dead ones too, that is enough to be seen alive and allowed."""
-
-_EVEN_SHARE: Final = 0.7
-"""A filter that leaves at least so much of what it leaves elsewhere near a query has nothing to do with the query."""
 
 _SPREAD_POWER: Final = 0.35
 """Of one row in ten, the nearest are in about twice as many partitions (measured on real texts)."""
 
 _FEW_ROWS: Final = 2048
+"""All of so few allowed rows are looked at, in less time than it takes to choose partitions."""
+
+_ALLOWED_PARTITIONS_MIN: Final = 16
+"""With fewer partitions that have allowed rows, chance decides in which the best of them are."""
+
+_WIDER: Final = 2
+"""How many times the partitions are looked into where too few were; and so many times the pool is returned then, as
+rows that are spread out are more alike, and estimates tell them apart worse."""
+
+_LATE_ROWS_MIN: Final = 20
+_LATE_TIMES: Final = 2
+"""A search among allowed rows goes on, with more partitions, while the later half of the rows that it saw
+has more of the best than so many times what may be missed: each time about half as many are found as before."""
 
 
 class Candidates(NamedTuple):
@@ -55,11 +63,11 @@ class Candidates(NamedTuple):
     estimates: Float32s
 
 
-class _Spread(NamedTuple):
-    """Of each partition, `(p,)` float32: the mean length of its residuals, and the mean squared length of its rows."""
+class Aim(NamedTuple):
+    """What a search among allowed rows is to find: so many results, and this share of the best on average."""
 
-    radii: Float32s
-    squares: Float32s
+    count: int
+    recall: float
 
 
 class Quantised:
@@ -74,7 +82,7 @@ class Quantised:
         self._words, self._factors, self._constants = words, factors, constants
         self._starts, self._sizes = starts, np.diff(starts)
         self._copied_rows = max(1, _COPIED_BYTES // (words.itemsize * words.shape[1]))
-        self._spread: _Spread | None = None
+        self._order: PartitionOrder | None = None
 
     @property
     def row_count(self) -> int:
@@ -94,6 +102,7 @@ class Quantised:
         probes: int | None = None,
         allowed: Int64s | None = None,
         alive: Mask | None = None,
+        aim: Aim | None = None,
     ) -> Candidates:
         """The rows with the best estimates.
 
@@ -101,73 +110,62 @@ class Quantised:
             query: `(dimension,)` float32, as it came.
             pool: how many rows to return, at least 1.
             probes: look into so many of the nearest partitions; None for all. Where few of their rows are allowed and
-                alive, further ones are visited, until about as many such rows were seen as the `probes` partitions have
-                rows.
+                alive, further ones are visited.
             allowed: rows that may be returned, ascending int64; None for all.
             alive: `(row_count,)`, True where a row may be returned; None for all.
+            aim: with `allowed`, look into further partitions while that finds more of the best; None: never.
 
         Returns:
-            `pool` candidates, or all rows that may be returned where they are fewer; and of the long rows, those that
-            may be. Their estimates are off by more than the goodness of other rows.
+            `pool` candidates, or twice as many where `aim` took further partitions, or all rows that may be returned
+            where they are fewer; and of the long rows, those that may be. Their estimates are off by more than the
+            goodness of other rows.
         """
         if allowed is not None and alive is not None:
             allowed, alive = allowed[alive[allowed]], None
         moved = self._model.space.query(query)
         prepared = codes.prepare(self._rotation(moved[None])[0] - self._rotated_mean)
         near = self._model.centroids @ moved
-        partitions, ranges = self._visited(moved, near, probes, pool, allowed, alive)
-        near *= np.float32(self._model.multiplier)
+        asked = _Asked(moved, prepared, near, near * np.float32(self._model.multiplier))
         if allowed is not None:
-            rows = allowed if partitions is None else ranges.select(allowed)
-            if len(rows) > _GATHERED_SHARE_MAX * self.row_count:
-                estimates = self._estimates(prepared, near, None, ranges)[rows]
-            else:
-                estimates = self._estimates_of_rows(prepared, near, rows)
-            best = _best(estimates, pool)
-            found = Candidates(rows[best], estimates[best])
-            return self._with_long_rows(found, self._long_rows[is_member(self._long_rows, allowed)], prepared, near)
-        estimates = self._estimates(prepared, near, partitions, ranges)
+            found = self._among_allowed(asked, pool, probes, allowed, aim)
+            return self._with_long_rows(found, self._long_rows[is_member(self._long_rows, allowed)], asked)
+        partitions, ranges = self._visited(asked, probes, pool, alive)
+        estimates = self._estimates(asked, partitions, ranges)
         if alive is not None:
             estimates[~ranges.cut(alive)] = -np.inf
         best = _best(estimates, pool)
         found = Candidates(best if partitions is None else ranges.rows(best), estimates[best])
         long_rows = self._long_rows if alive is None else self._long_rows[alive[self._long_rows]]
-        return self._with_long_rows(found, long_rows, prepared, near)
+        return self._with_long_rows(found, long_rows, asked)
 
-    def _with_long_rows(self, found: Candidates, long_rows: Int64s, query: PreparedQuery, near: Float32s) -> Candidates:
+    def _with_long_rows(self, found: Candidates, long_rows: Int64s, asked: "_Asked") -> Candidates:
         missing = long_rows[~is_member(long_rows, found.rows)]
         if not len(missing):
             return found
         rows = np.concatenate((found.rows, missing))
-        estimates = np.concatenate((found.estimates, self._estimates_of_rows(query, near, missing)))
+        estimates = np.concatenate((found.estimates, self._estimates_of_rows(asked, missing)))
         order = np.argsort(rows)
         return Candidates(rows[order], estimates[order])
 
-    def _visited(
-        self,
-        query: Float32s,
-        near: Float32s,
-        probes: int | None,
-        pool: int,
-        allowed: Int64s | None,
-        alive: Mask | None,
-    ) -> tuple[Int64s | None, RowRanges]:
-        """The partitions to look into, ascending, and their rows; None for all of them.
+    def _partitions(self, asked: "_Asked") -> Int64s:
+        """All partitions, the one that promises most first."""
+        if self._order is None:
+            self._order = PartitionOrder(self._model, self._starts, self._factors, self._rotation.padded_width)
+        return self._order.order(asked.query, asked.near)
 
-        `near` are the dot products of `query`, which is in the space, and centroids.
-        """
+    def _visited(
+        self, asked: "_Asked", probes: int | None, pool: int, alive: Mask | None
+    ) -> tuple[Int64s | None, RowRanges]:
+        """The partitions to look into, ascending, and their rows; None for all of them."""
         total = self.partition_count
         count = total if probes is None else max(probes, 1)
-        if allowed is not None and len(allowed) <= _FEW_ROWS:
-            count = total  # All are looked at, in less time than it takes to choose partitions.
         if count < total:
-            order = np.argsort(-self._promise(query, near))
-            counts = self._sizes if allowed is None else np.diff(np.searchsorted(allowed, self._starts))
-            enough = max(self._enough(order[:count], counts, len(allowed) if allowed is not None else None), pool)
-            count = max(count, int(np.searchsorted(np.cumsum(counts[order]), enough)) + 1)
+            order = self._partitions(asked)
+            enough = max(_ENOUGH * float(self._sizes[order[:count]].sum()), pool)
+            count = max(count, int(np.searchsorted(np.cumsum(self._sizes[order]), enough)) + 1)
             while count < total:
                 partitions = np.sort(order[:count])
-                ranges = RowRanges(self._starts[partitions], self._starts[partitions + 1])
+                ranges = self._ranges(partitions)
                 if ranges.row_count > _SCANNED_SHARE_MAX * self.row_count:
                     break
                 if alive is None:
@@ -178,51 +176,54 @@ class Quantised:
                 count = int(count * min(enough / max(seen, 1), 4)) + 1
         return None, RowRanges(self._starts[:1], self._starts[-1:])
 
-    def _enough(self, nearest: Int64s, counts: Int64s, allowed_count: int | None) -> float:
-        """How many rows that may be returned to look at; `nearest` are the partitions that would do without a filter.
+    def _ranges(self, partitions: Int64s) -> RowRanges:
+        return RowRanges(self._starts[partitions], self._starts[partitions + 1])
 
-        The nearest of fewer rows are farther away, in more partitions. Where the filter leaves less near the query than
-        elsewhere, partitions tell little of which of the rest are near, so that the bound is their number alone.
+    def _among_allowed(
+        self, asked: "_Asked", pool: int, probes: int | None, allowed: Int64s, aim: Aim | None
+    ) -> Candidates:
+        """The allowed rows with the best estimates, of the nearest partitions that have any.
+
+        The nearest of fewer rows are farther away, in more partitions, and where a filter has to do with the query, in
+        others than those that promise most. So what was found tells whether to look further.
         """
-        size = float(self._sizes[nearest].sum())
-        if allowed_count is None:
-            return _ENOUGH * size
-        share = allowed_count / self.row_count
-        if float(counts[nearest].sum()) < _EVEN_SHARE * share * size:
-            return _ENOUGH * size
-        return min(_ENOUGH * size, size * float(share ** (1 - _SPREAD_POWER)))
+        if probes is None or len(allowed) <= _FEW_ROWS:
+            return self._best_of(asked, allowed, pool)
+        order = self._partitions(asked)
+        counts = np.diff(np.searchsorted(allowed, self._starts))
+        size = float(self._sizes[order[: max(probes, 1)]].sum())
+        order = order[counts[order] > 0]
+        seen = np.cumsum(counts[order])
+        share = len(allowed) / self.row_count
+        enough = max(_ENOUGH * min(size, size * share ** (1 - _SPREAD_POWER)), pool)
+        count, pool_now = max(int(np.searchsorted(seen, enough)) + 1, _ALLOWED_PARTITIONS_MIN), pool
+        while count < len(order) and seen[count - 1] <= _SCANNED_SHARE_MAX * len(allowed):
+            found = self._best_of(asked, self._ranges(np.sort(order[:count])).select(allowed), pool_now)
+            half = int(np.searchsorted(seen, seen[count - 1] / 2)) + 1
+            if aim is None or self._late_share(found, aim, order[:half]) <= _LATE_TIMES * (1 - aim.recall):
+                return found
+            count, pool_now = _WIDER * count, _WIDER * pool
+        return self._best_of(asked, allowed, pool_now)
 
-    def _promise(self, query: Float32s, near: Float32s) -> Float32s:
-        """About the best goodness to be found in each partition.
+    def _late_share(self, found: Candidates, aim: Aim, early: Int64s) -> float:
+        """Of the best of what was found, the share that is in none of some partitions."""
+        is_early = np.zeros(self.partition_count, np.bool_)
+        is_early[early] = True
+        best = found.rows[_best(found.estimates, max(2 * aim.count, _LATE_ROWS_MIN))]
+        return 1 - float(is_early[np.searchsorted(self._starts, best, side="right") - 1].mean())
 
-        Rows lie around a centroid in all directions. Those that lie towards the query are nearer than the centroid, by
-        a part of the radius: this finds the ten nearest of real texts in a third fewer rows than centroids alone do.
-        """
-        spread = self._spread or self._measured_spread()
-        if self._model.space.metric is not Metric.EUCLIDEAN:
-            return near + spread.radii * np.float32(_TOWARDS_QUERY)
-        squares = spread.squares - 2 * near  # Less |q|².
-        distances = np.sqrt(np.maximum(squares + np.vdot(query, query), 0))
-        return spread.radii * distances * np.float32(2 * _TOWARDS_QUERY) - squares
+    def _best_of(self, asked: "_Asked", rows: Int64s, pool: int) -> Candidates:
+        """The best of single rows, ascending."""
+        if len(rows) > _GATHERED_SHARE_MAX * self.row_count:
+            estimates = self._estimates(asked, None, RowRanges(self._starts[:1], self._starts[-1:]))[rows]
+        else:
+            estimates = self._estimates_of_rows(asked, rows)
+        best = _best(estimates, pool)
+        return Candidates(rows[best], estimates[best])
 
-    def _measured_spread(self) -> _Spread:
-        # The numbers of a rotated vector sum up to about sqrt(2 D / pi) times its length, so a factor tells the length.
-        per_factor = np.sqrt(2 * self._rotation.padded_width / np.pi) / self._model.multiplier
-        starts, used = self._starts[:-1], self._sizes > 0
-        radii = np.zeros(self.partition_count, np.float32)
-        factors = self._factors
-        if len(self._long_rows):  # They are found anyway, and would make their partitions promise what is not there.
-            factors = factors.copy()
-            factors[self._long_rows] = 0
-        radii[used] = np.add.reduceat(factors, starts[used]) / self._sizes[used] * per_factor
-        squares = np.vecdot(self._model.centroids, self._model.centroids) + radii * radii
-        self._spread = _Spread(radii, squares)
-        return self._spread
-
-    def _estimates(
-        self, query: PreparedQuery, near: Float32s, partitions: Int64s | None, ranges: RowRanges
-    ) -> Float32s:
+    def _estimates(self, asked: "_Asked", partitions: Int64s | None, ranges: RowRanges) -> Float32s:
         """Estimates of all rows of some partitions, one after another."""
+        query, near = asked.prepared, asked.goodness
         if partitions is None:
             distances = _distances(query, [self._words], self.row_count)
             return self._goodness(query, distances, np.repeat(near, self._sizes), self._factors, self._constants)
@@ -245,8 +246,9 @@ class Quantised:
         for first in range(0, len(rows), self._copied_rows):
             yield np.take(self._words, rows[first : first + self._copied_rows], axis=0)
 
-    def _estimates_of_rows(self, query: PreparedQuery, near: Float32s, rows: Int64s) -> Float32s:
+    def _estimates_of_rows(self, asked: "_Asked", rows: Int64s) -> Float32s:
         """Estimates of single rows, ascending."""
+        query, near = asked.prepared, asked.goodness
         distances = _distances(query, self._words_of_rows(rows), len(rows))
         if len(rows) < self.partition_count:  # Few are looked for among many.
             of_rows = near[np.searchsorted(self._starts, rows, side="right") - 1]
@@ -268,6 +270,16 @@ class Quantised:
         estimates += near
         estimates += constants
         return estimates
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A query in the space, its bit planes, and of each centroid the dot product with it and what that is worth."""
+
+    query: Float32s
+    prepared: PreparedQuery
+    near: Float32s
+    goodness: Float32s
 
 
 def _distances(query: PreparedQuery, parts: Iterable[UInt64s], row_count: int) -> UInt16s:

@@ -23,6 +23,7 @@ from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.ann.postings import ScannedRows
+from pinyon.ann.quantised import Aim
 from pinyon.engine.part import Part
 from pinyon.engine.part_efforts import (
     EXACT_ROWS_MAX,
@@ -165,7 +166,8 @@ def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
     effort = quantised_effort(part, plan)
     pool = effort.pool
     if allowed is not None:
-        return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed).rows
+        aim = Aim(plan.top_k, plan.target_recall)
+        return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed, aim=aim).rows
     found = structures.quantised.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
     rows = _alive(part, lsn, found.rows)
     if len(rows) >= max(wanted, _ENOUGH_ALIVE * min(pool, part.live.alive_count)):

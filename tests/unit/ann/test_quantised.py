@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinyon.ann import quantised as module
-from pinyon.ann.quantised import Quantised
+from pinyon.ann.quantised import Aim, Quantised
 from pinyon.model.metric import Metric
 from pinyon.model.record import Int64s
 from tests.unit.ann.clustered_vectors import Built, build, clustered_vectors, nearest_rows, share_found
@@ -20,6 +20,7 @@ CASES = [
 POOL = 200
 """Pool and share of the partitions at which nothing real loses more than one row in twenty."""
 PROBED = 0.3
+AIM = Aim(10, 0.97)
 
 
 def recall(built: Built, queries, metric: Metric, wanted: Int64s | None = None, **effort) -> float:
@@ -72,11 +73,37 @@ def test_recall_among_allowed_rows_is_that_among_all(
         else:
             allowed = np.sort(rng.choice(len(built.rows), count, replace=False))
         probes = round(PROBED * built.quantised.partition_count)
-        found = built.quantised.candidates(query, POOL, probes=probes, allowed=allowed).rows
+        found = built.quantised.candidates(query, POOL, probes=probes, allowed=allowed, aim=AIM).rows
         assert np.isin(found, allowed).all()
-        assert len(found) == min(POOL, len(allowed))
-        recalls.append(recall(built, [query], Metric.COSINE, allowed, probes=probes, allowed=allowed))
-    assert np.mean(recalls) >= (0.8 if correlated else 0.95)
+        assert min(POOL, len(allowed)) <= len(found) <= 2 * POOL
+        recalls.append(recall(built, [query], Metric.COSINE, allowed, probes=probes, allowed=allowed, aim=AIM))
+    assert np.mean(recalls) >= 0.95
+
+
+@pytest.mark.parametrize("metric", [Metric.COSINE, Metric.EUCLIDEAN])
+@pytest.mark.parametrize("count", [10, 50])
+def test_where_a_filter_leaves_nothing_near_further_partitions_are_searched(metric: Metric, count: int) -> None:
+    rng = np.random.default_rng(6)
+    centers = rng.standard_normal((40, 96))
+    clusters = rng.integers(0, 40, 12_000)
+    lengths = np.exp(0.25 * rng.standard_normal((12_000, 1)))
+    rows = (1.2 * centers[clusters] + rng.standard_normal((12_000, 96))) * lengths
+    built = build(metric, rows.astype(np.float32))
+    owners = rng.integers(0, 40, 20)
+    queries = (1.2 * centers[owners] + rng.standard_normal((20, 96))).astype(np.float32)
+    # `build` reordered the rows, and what is nearest to a center is of its cluster.
+    cluster_of = np.argmax(built.rows @ centers.T - 0.6 * np.vecdot(centers, centers), axis=1)
+    shares = {}
+    for aim in (None, Aim(count, 0.97)):
+        found = []
+        for query, owner in zip(queries, owners, strict=True):
+            allowed = np.flatnonzero(cluster_of != owner)
+            nearest = allowed[nearest_rows(built.rows[allowed], query, metric, count)]
+            candidates = built.quantised.candidates(query, 640, probes=1, allowed=allowed, aim=aim).rows
+            found.append(share_found(candidates, nearest))
+        shares[aim is None] = float(np.mean(found))
+    assert shares[False] >= 0.97
+    assert shares[True] < 0.95, "else this tests nothing"
 
 
 @pytest.mark.parametrize("gathering", [True, False])
