@@ -8,6 +8,10 @@ from typing import Any
 TIMEOUT_S = 600.0
 """One batch of a peer took 40 s."""
 
+_CLOSED = (ConnectionResetError, BrokenPipeError)
+"""What a request meets on a connection that the server closed while it was idle: a reset before the answer, of which
+`http.client.RemoteDisconnected` is one, or a pipe that broke while the body was sent."""
+
 
 class Connection:
     """One connection to a server on loopback. Used by one thread."""
@@ -26,7 +30,7 @@ class Connection:
         try:
             try:
                 response = self._exchange(method, path, body)
-            except http.client.RemoteDisconnected:  # The server closed a connection that had been idle.
+            except _CLOSED:
                 self._connection.close()
                 response = self._exchange(method, path, body)
             content = response.read()

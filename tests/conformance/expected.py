@@ -114,6 +114,7 @@ SPARSE: Final[dict[str, Any]] = {
 NAMESPACES: Final[dict[str, Any]] = {
     "listed": {"tenant-a": 2, "tenant-b": 1},
     "described": 2,
+    "default": {"listed": ["__default__"], "described": ["__default__", 1], "left": 0},
     "deleted": [],
 }
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class NamespaceDescription:
-    """One namespace. `size_bytes` counts vectors, metadata and ids."""
+    """One namespace. The default one is named `__default__`; `size_bytes` counts vectors, metadata and ids."""
 
     name: str
     record_count: int

@@ -60,5 +60,9 @@ class ApiVersion(Enum):
 
     @property
     def default_namespace(self) -> str:
-        """The name under which the default namespace is shown."""
+        """How the default namespace is shown: as a key of the statistics, and where an answer repeats the request's.
+
+        Not where namespaces are listed and described: there it is `__default__` in every version, since clients of
+        2025-04 look for that name in the list.
+        """
         return "__default__" if self.at_least(ApiVersion.V2025_10) else ""

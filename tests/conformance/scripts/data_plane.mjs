@@ -134,17 +134,12 @@ async function namespaces(open) {
   await open('tenant-a').upsert({ records: [record(0), record(1)] });
   await open('tenant-b').upsert({ records: [record(0)] });
   const index = open('');
-  const listed = [];
-  let paginationToken;
-  do {
-    const page = await index.listNamespaces({ limit: 1, paginationToken });
-    listed.push(...page.namespaces);
-    paginationToken = page.pagination?.next;
-  } while (paginationToken);
+  const listed = await listedNamespaces(index);
   const tenants = listed.filter(({ name }) => name.startsWith('tenant-'));
   const seen = {
     listed: Object.fromEntries(tenants.map(({ name, recordCount }) => [name, Number(recordCount)])),
     described: Number((await index.describeNamespace('tenant-a')).recordCount),
+    default: await describedDefault(index),
   };
   await index.deleteNamespace('tenant-a');
   await index.deleteNamespace('tenant-b');
@@ -152,6 +147,29 @@ async function namespaces(open) {
   seen.deleted = left.filter((name) => name.startsWith('tenant-'));
   seen.unknown = await plain.failure(() => index.describeNamespace('tenant-a'));
   return seen;
+}
+
+async function describedDefault(index) {
+  await index.upsert({ records: [{ id: 'one', values: [1, 1, 1, 1] }] });
+  const listed = (await listedNamespaces(index)).map(({ name }) => name);
+  const described = await index.describeNamespace('__default__');
+  await index.deleteNamespace('__default__');
+  return {
+    listed: listed.filter((name) => ['', '__default__'].includes(name)),
+    described: [described.name, Number(described.recordCount)],
+    left: Number((await index.describeNamespace('__default__')).recordCount),
+  };
+}
+
+async function listedNamespaces(index) {
+  const listed = [];
+  let paginationToken;
+  do {
+    const page = await index.listNamespaces({ limit: 1, paginationToken });
+    listed.push(...page.namespaces);
+    paginationToken = page.pagination?.next;
+  } while (paginationToken);
+  return listed;
 }
 
 async function byFilter(open) {

@@ -2,7 +2,7 @@
 
 Zeros, empty strings and empty lists are left out, except in fields declared `optional`: the client's decoder puts them
 back. Field numbers are those of `specs/vector_service.proto`. `default_namespace` is how the caller's version of the
-API shows the default namespace.
+API shows the default namespace, but where namespaces are listed and described: there it has one name.
 """
 
 from typing import TypeAlias
@@ -101,10 +101,10 @@ def encode_stats(result: IndexStats, default_namespace: str) -> Parts:
     return parts
 
 
-def encode_namespace(result: NamespaceDescription, default_namespace: str) -> Parts:
+def encode_namespace(result: NamespaceDescription) -> Parts:
     """Encode a NamespaceDescription."""
     parts: Parts = []
-    write_text(parts, 1, _shown(result.name, default_namespace))
+    write_text(parts, 1, result.name)
     write_varint(parts, 2, result.record_count)
     if result.filterable_fields is not None:
         _write_schema(parts, result.filterable_fields)
@@ -112,11 +112,11 @@ def encode_namespace(result: NamespaceDescription, default_namespace: str) -> Pa
     return parts
 
 
-def encode_namespace_page(result: NamespacePage, default_namespace: str) -> Parts:
+def encode_namespace_page(result: NamespacePage) -> Parts:
     """Encode a ListNamespacesResponse."""
     parts: Parts = []
     for namespace in result.namespaces:
-        write_message(parts, 1, encode_namespace(namespace, default_namespace))
+        write_message(parts, 1, encode_namespace(namespace))
     _write_pagination(parts, 2, result.next_token)
     write_varint(parts, 3, result.total_count)
     return parts

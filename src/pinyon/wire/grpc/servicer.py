@@ -111,17 +111,17 @@ class GrpcRoutes:
         stats = self._data_plane.describe_stats(decode.DESCRIBE_INDEX_STATS.decode(message))
         return encode.encode_stats(stats, caller.default_namespace), {}
 
-    def _list_namespaces(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
+    def _list_namespaces(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         page = self._data_plane.list_namespaces(decode.LIST_NAMESPACES.decode(message))
-        return encode.encode_namespace_page(page, caller.default_namespace), {}
+        return encode.encode_namespace_page(page), {}
 
-    def _create_namespace(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
+    def _create_namespace(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         created = self._data_plane.create_namespace(decode.CREATE_NAMESPACE.decode(message))
-        return encode.encode_namespace(created, caller.default_namespace), {}
+        return encode.encode_namespace(created), {}
 
-    def _describe_namespace(self, message: Buffer, caller: _Caller) -> tuple[Parts, Headers]:
+    def _describe_namespace(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         described = self._data_plane.describe_namespace(decode.NAMESPACE_NAME.decode(message))
-        return encode.encode_namespace(described, caller.default_namespace), {}
+        return encode.encode_namespace(described), {}
 
     def _delete_namespace(self, message: Buffer, _: _Caller) -> tuple[Parts, Headers]:
         written = self._data_plane.delete_namespace(decode.NAMESPACE_NAME.decode(message))

@@ -1,6 +1,8 @@
 """Results of the data plane as JSON: camelCase, but for namespaces, which are in snake_case as in the specification.
 
 Fields that are zero or empty are sent: strict clients miss them. Vectors and scores have the digits of a float32.
+Where namespaces are listed and described, the default one has one name, in every version; elsewhere the client's
+version says how it is shown.
 """
 
 from typing import Any
@@ -107,7 +109,7 @@ def _sparse(vector: SparseVector) -> dict[str, Any]:
 
 def _namespace(described: NamespaceDescription, version: ApiVersion) -> dict[str, Any]:
     """One namespace; its 64-bit numbers are strings, as protobuf's JSON has them."""
-    shown: dict[str, Any] = {"name": _shown(described.name, version), "record_count": str(described.record_count)}
+    shown: dict[str, Any] = {"name": described.name, "record_count": str(described.record_count)}
     if described.filterable_fields is not None:
         shown["schema"] = {"fields": {field: {"filterable": True} for field in described.filterable_fields}}
         shown["indexed_fields"] = {"fields": list(described.filterable_fields)}

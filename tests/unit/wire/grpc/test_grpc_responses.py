@@ -115,7 +115,7 @@ def test_namespaces_are_described():
         7,
         "token",
     )
-    assert shown(responses.encode_namespace_page(page, "__default__"), pb.ListNamespacesResponse) == {
+    assert shown(responses.encode_namespace_page(page), pb.ListNamespacesResponse) == {
         "namespaces": [
             {
                 "name": "n",

@@ -187,6 +187,19 @@ def test_the_name_of_the_default_namespace(version, name):
     assert list(grpc.call("DescribeIndexStats", pb.DescribeIndexStatsRequest())[0].namespaces) == [name]
 
 
+@pytest.mark.parametrize("version", [None, "2025-04", "2025-10", "2026-07"])
+@pytest.mark.parametrize("asked", ["", "__default__"])
+def test_the_default_namespace_is_listed_and_described_by_one_name(version, asked):
+    grpc = Grpc(data_plane(), version)
+    describe = pb.DescribeNamespaceRequest(namespace=asked)
+    assert not grpc.call("ListNamespaces", pb.ListNamespacesRequest())[0].namespaces
+    assert grpc.call("DescribeNamespace", describe)[0].name == "__default__"
+    grpc.call("Upsert", pb.UpsertRequest(vectors=[record("a")], namespace=asked))
+    listed = grpc.call("ListNamespaces", pb.ListNamespacesRequest())[0].namespaces
+    assert [each.name for each in listed] == ["__default__"]
+    assert grpc.call("DescribeNamespace", describe)[0].name == "__default__"
+
+
 @pytest.mark.parametrize(
     ("method", "request_", "code", "text"),
     [

@@ -213,14 +213,22 @@ def test_the_name_of_the_default_namespace(version, name):
     ok(rest.post("/vectors/upsert", {"vectors": [A], "namespace": "__default__"}))
     ok(rest.post("/vectors/upsert", {"vectors": [A], "namespace": ""}))
     assert list(ok(rest.post("/describe_index_stats", {}))["namespaces"]) == [name]
-    assert ok(rest.get("/namespaces"))["namespaces"][0]["name"] == name
-    assert ok(rest.get("/namespaces/__default__"))["name"] == name
     for asked in ("", "__default__"):
         assert ok(rest.post("/query", {"topK": 1, "id": "a", "namespace": asked}))["namespace"] == name
         assert ok(rest.get(f"/vectors/fetch?ids=a&namespace={asked}"))["namespace"] == name
         assert ok(rest.get(f"/vectors/list?namespace={asked}"))["namespace"] == name
         fetched = ok(rest.post("/vectors/fetch_by_metadata", {"filter": {"year": 2020}, "namespace": asked}))
         assert fetched["namespace"] == name
+
+
+@pytest.mark.parametrize("version", [None, "2025-04", "2025-10", "2026-07"])
+def test_the_default_namespace_is_listed_and_described_by_one_name(version):
+    rest = Rest(data_plane(), version)
+    assert ok(rest.get("/namespaces"))["namespaces"] == []
+    assert ok(rest.get("/namespaces/__default__"))["name"] == "__default__"
+    ok(rest.post("/vectors/upsert", {"vectors": [A]}))
+    assert [each["name"] for each in ok(rest.get("/namespaces"))["namespaces"]] == ["__default__"]
+    assert ok(rest.get("/namespaces/__default__"))["name"] == "__default__"
 
 
 @pytest.mark.parametrize(("version", "shown"), [("2025-10", False), ("2026-04", False), ("2026-07", True)])
