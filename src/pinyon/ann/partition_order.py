@@ -49,4 +49,5 @@ class PartitionOrder:
             return near + self._radii * np.float32(_TOWARDS_QUERY)
         squares = self._squares - 2 * near  # Less |q|².
         distances = np.sqrt(np.maximum(squares + np.vdot(query, query), 0))
-        return self._radii * distances * np.float32(2 * _TOWARDS_QUERY) - squares
+        promise: Float32s = self._radii * distances * np.float32(2 * _TOWARDS_QUERY) - squares
+        return promise

@@ -66,7 +66,7 @@ class Candidates(NamedTuple):
 class Aim(NamedTuple):
     """What a search among allowed rows is to find: so many results, and this share of the best on average."""
 
-    count: int
+    top_k: int
     recall: float
 
 
@@ -209,7 +209,7 @@ class Quantised:
         """Of the best of what was found, the share that is in none of some partitions."""
         is_early = np.zeros(self.partition_count, np.bool_)
         is_early[early] = True
-        best = found.rows[_best(found.estimates, max(2 * aim.count, _LATE_ROWS_MIN))]
+        best = found.rows[_best(found.estimates, max(2 * aim.top_k, _LATE_ROWS_MIN))]
         return 1 - float(is_early[np.searchsorted(self._starts, best, side="right") - 1].mean())
 
     def _best_of(self, asked: "_Asked", rows: Int64s, pool: int) -> Candidates:

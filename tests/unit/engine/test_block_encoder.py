@@ -1,5 +1,7 @@
 """Full blocks that are searched get codes, and what searches find with them is what was written."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -38,11 +40,11 @@ def new_index(later: Later, dimension: int = DIMENSION) -> Index:
     return new_database(MaintenanceOptions(), run_later=later.waiting.append).create(definition_of(dimension))
 
 
-def found(index: Index, query: Float32s, **changes: object) -> set[str]:
+def found(index: Index, query: Float32s, **changes: Any) -> set[str]:
     return {match.id for match in index.search(index.read("n")[0], plan(query, **changes))}
 
 
-def recall(index: Index, **changes: object) -> float:
+def recall(index: Index, **changes: Any) -> float:
     pairs = [(found(index, each, **changes), found(index, each, target_recall=1.0, **changes)) for each in QUERIES]
     return float(np.mean([len(some & all_) / len(all_) for some, all_ in pairs]))
 
