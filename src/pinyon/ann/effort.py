@@ -6,7 +6,7 @@ sample queries. A table holds the cheapest efforts that were measured, cheapest 
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from math import ceil
+from math import ceil, log
 from typing import Final
 
 import msgspec
@@ -14,12 +14,28 @@ import numpy as np
 
 from pinyon.model.record import Int64s
 
+FEW: Final = 10
+MANY: Final = 100
+"""Results for which efforts are measured."""
+
+_PROBES_POWER: Final = 0.2
+"""Ten times as many rows are in 1.1 to 1.4 times as many partitions (measured on real texts, by all metrics)."""
+
+_ALL_PROBES_SHARE: Final = 16
+"""To look into all partitions costs less than to score one row in so many."""
+
+_UNMEASURED_POOL_SHARE: Final = 2
+"""Rows more in a pool for each result more, where only few were measured."""
+
 _MARGIN: Final = 1.0
 """Standard errors by which a measured recall must exceed a target."""
 
 _POOLS: Final = (4, 8, 16, 32, 64, 128)
 _COUNTS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 """Sizes of pools and counts that are tried, as multiples of the number of rows to find."""
+
+_COUNT_MAX: Final = 3200
+"""A graph that needs more costs more than other structures."""
 
 
 class Effort(msgspec.Struct, frozen=True):
@@ -66,7 +82,7 @@ class EffortTable(msgspec.Struct, frozen=True):
         for low, high in pairwise(self.measurements):
             if low.sure_recall < target_recall <= high.sure_recall:
                 share = (target_recall - low.sure_recall) / (high.sure_recall - low.sure_recall)
-                return _between(low.effort, high.effort, share)
+                return _between(low.effort, high.effort, share, share)
         return None
 
     def scaled(self, factor: float) -> "EffortTable":
@@ -75,12 +91,41 @@ class EffortTable(msgspec.Struct, frozen=True):
             tuple(msgspec.structs.replace(each, effort=each.effort.times(probes=factor)) for each in self.measurements)
         )
 
+    def with_losses(self, times: float) -> "EffortTable":
+        """As for queries that lose so many times as much."""
+        return EffortTable(
+            tuple(
+                msgspec.structs.replace(
+                    each, recall=max(1 - times * (1 - each.recall), 0.0), standard_error=times * each.standard_error
+                )
+                for each in self.measurements
+            )
+        )
 
-def _between(low: Effort, high: Effort, share: float) -> Effort:
-    pool = low.pool + share * (high.pool - low.pool)
+
+def effort_for_count(few: Effort, many: Effort, top_k: int, row_count: int) -> Effort:
+    """What finding `top_k` of some rows takes, more than `FEW`, where it is known what `FEW` and `MANY` take.
+
+    The nearest rows are in more partitions as their number is multiplied, so the probes follow its logarithm.
+    """
+    if top_k <= MANY:
+        return _between(few, many, (top_k - FEW) / (MANY - FEW), log(top_k / FEW) / log(MANY / FEW))
+    times = top_k / MANY
+    power = log(many.probes / few.probes) / log(MANY / FEW) if few.probes and many.probes else 0.0
+    effort = many.times(pool=times, probes=times ** max(power, _PROBES_POWER))
+    return Effort(effort.pool) if effort.pool * _ALL_PROBES_SHARE >= row_count else effort
+
+
+def unmeasured_effort(few: Effort, top_k: int) -> Effort:
+    """About what finding `top_k` rows takes, more than `FEW`, where only what these take is known."""
+    return Effort(few.pool + _UNMEASURED_POOL_SHARE * (top_k - FEW), few.probes)
+
+
+def _between(low: Effort, high: Effort, share: float, probes_share: float) -> Effort:
+    pool = ceil(low.pool + share * (high.pool - low.pool))
     if low.probes is None or high.probes is None:
-        return Effort(int(np.ceil(pool)), high.probes)
-    return Effort(int(np.ceil(pool)), int(np.ceil(low.probes + share * (high.probes - low.probes))))
+        return Effort(pool)
+    return Effort(pool, ceil(low.probes + probes_share * (high.probes - low.probes)))
 
 
 def measure(
@@ -164,5 +209,6 @@ def measure_graph(
     search: Callable[[int, Effort], Int64s], nearest: Int64s, row_count: int, target_recall: float = 1.0
 ) -> EffortTable:
     """The table of a graph; arguments as of `measure`."""
-    counts = sorted({min(factor * nearest.shape[1], row_count) for factor in _COUNTS})
+    count = nearest.shape[1]
+    counts = sorted({min(factor * count, row_count) for factor in _COUNTS if factor * count <= _COUNT_MAX})
     return measure(search, nearest, [Effort(count) for count in counts], target_recall)

@@ -28,21 +28,22 @@ _CHUNK_ROWS: Final = 8192
 
 def build_graph(
     store: SegmentStore, live: LiveSegment, should_stop: Callable[[], bool], tuner: Tuner, target_recall: float
-) -> EffortTable | None:
+) -> dict[str, EffortTable] | None:
     """Build the graph of a segment and write its file, which no manifest names yet.
 
     Returns:
-        What efforts it takes, measured with the queries of `tuner`; None if it was told to stop.
+        What efforts it takes, as `LiveSegment.efforts`, measured with the queries of `tuner`; None if it was told to
+        stop.
     """
     assert live.structures is not None
-    measured: list[EffortTable] = []
+    measured: dict[str, EffortTable] = {}
     content = graph.build(
         _chunks(live),
         live.row_count,
         live.structures.space,
         should_stop,
         held_back=tuner.rows,
-        measure=lambda unfinished: measured.append(tuner.graph(target_recall, unfinished)),
+        measure=lambda unfinished: measured.update(tuner.graph(target_recall, unfinished)),
     )
     if content is None:
         return None
@@ -55,7 +56,7 @@ def build_graph(
         writer.finish({"segment": live.number, "row_count": live.row_count})
     finally:
         file.close()
-    return measured[0]
+    return measured
 
 
 def graph_build_bytes(row_count: int, definition: IndexDefinition) -> int:

@@ -44,7 +44,8 @@ class SegmentOnDisk(msgspec.Struct, frozen=True):
         size_bytes: of the rows.
         dead_rows_bytes: of the list of dead rows.
         graph_bytes: of the graph.
-        efforts: what a search by "quantised" or "graph" takes for which recall, as measured.
+        efforts: what a search by "quantised" or "graph" takes for which recall, as measured; for 100 results by
+            "quantised 100" and "graph 100".
     """
 
     number: int

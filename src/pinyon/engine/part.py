@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.ann.effort import Effort, EffortTable
+from pinyon.ann.effort import FEW, MANY, Effort, EffortTable, effort_for_count, unmeasured_effort
 from pinyon.engine.block import NEVER
 from pinyon.engine.structures import Structures
 from pinyon.model.index import IndexDefinition
@@ -23,10 +23,15 @@ from pinyon.segment.segment import NamespaceRows, Segment
 
 GRAPH: Final = "graph"
 QUANTISED: Final = "quantised"
-"""The structures that efforts are measured for."""
+"""The structures that efforts are measured for. By its name goes what finding few rows takes."""
 
 _REACH_KEPT_MAX: Final = 64
 """Recalls that are asked for are few, but callers may ask for any."""
+
+
+def for_many(structure: str) -> str:
+    """The name by which goes what finding many rows takes."""
+    return f"{structure} {MANY}"
 
 
 class Reach(NamedTuple):
@@ -53,8 +58,8 @@ class LiveSegment:
         self.segment = segment
         self.structures = Structures(segment, definition) if segment.properties.get("dedicated") else None
         self._efforts: dict[str, EffortTable] = {}
-        self._guess: EffortTable | None = None
-        self._reach: dict[tuple[str, float], Reach] = {}
+        self._guess: dict[str, EffortTable] = {}
+        self._reach: dict[tuple[str, float, int], Reach] = {}
         self.dead_count = 0
         self.has_graph = False
         self._dead_lsn: NDArray[np.uint64] | None = None
@@ -78,7 +83,7 @@ class LiveSegment:
 
     @property
     def efforts(self) -> dict[str, EffortTable]:
-        """What a search takes for which recall, by `QUANTISED` and `GRAPH`, as far as measured; only replaced."""
+        """What a search takes for which recall, as far as measured, by structure and `for_many`; only replaced."""
         return self._efforts
 
     @efforts.setter
@@ -87,27 +92,31 @@ class LiveSegment:
         self._reach = {}
 
     @property
-    def guess(self) -> EffortTable | None:
+    def guess(self) -> dict[str, EffortTable]:
         """What a search of the quantised rows takes, by another segment, while it was not measured with this one."""
         return self._guess
 
     @guess.setter
-    def guess(self, guess: EffortTable) -> None:
+    def guess(self, guess: dict[str, EffortTable]) -> None:
         self._guess = guess
         self._reach = {}
 
-    def reach(self, structure: str, target_recall: float) -> "Reach":
-        """Whether a structure finds so much, as far as it was measured, and what that takes or is guessed to take."""
+    def reach(self, structure: str, target_recall: float, top_k: int = FEW) -> "Reach":
+        """Whether a structure finds so much of the nearest `top_k` rows, and what that takes.
+
+        Both as far as it was measured; else it is hoped to, and what it takes is guessed.
+        """
         known = self._reach  # Of efforts that are replaced meanwhile, it goes with them.
-        reach = known.get((structure, target_recall))
+        key = structure, target_recall, max(top_k, FEW)
+        reach = known.get(key)
         if reach is None:
-            measured = self._efforts.get(structure)
-            table = self._guess if measured is None and structure == QUANTISED else measured
-            effort = None if table is None else table.effort_for(target_recall)
-            reach = Reach(measured is None or effort is not None, effort)
+            efforts = self._efforts
+            is_measured = structure in efforts
+            effort = _effort(efforts if is_measured else self._guess, *key, self.row_count)
+            reach = Reach(not is_measured or effort is not None, effort)
             if len(known) >= _REACH_KEPT_MAX:
                 known.clear()
-            known[structure, target_recall] = reach
+            known[key] = reach
         return reach
 
     def alive_counts(self) -> list[int]:
@@ -153,6 +162,19 @@ class LiveSegment:
             return None
         dead: Mask = dead_lsn <= np.uint64(lsn)
         return dead if dead.any() else None
+
+
+def _effort(
+    tables: dict[str, EffortTable], structure: str, target_recall: float, top_k: int, row_count: int
+) -> Effort | None:
+    """What finding `top_k` of the rows, at least `FEW`, takes by these tables; None where that is not known."""
+    tables_for = tables.get(structure), tables.get(for_many(structure))
+    few, many = (None if table is None else table.effort_for(target_recall) for table in tables_for)
+    if few is None or top_k == FEW:
+        return few
+    if tables_for[1] is None:
+        return unmeasured_effort(few, top_k)
+    return None if many is None else effort_for_count(few, many, top_k, row_count)
 
 
 class Part(NamedTuple):

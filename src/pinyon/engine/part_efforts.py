@@ -15,8 +15,10 @@ _POOL_SHARE: Final = 4
 """Rows that are scored exactly for each result, at least, where estimates chose them."""
 
 _FILTERED_POOL_TIMES: Final = 2
+_FILTERED_POOL_ENOUGH: Final = 640
 _FILTERED_PROBES_TIMES: Final = 1.5
-"""How much farther is looked with a filter: the nearest of fewer rows are farther away, and more alike."""
+"""How much farther is looked with a filter at first: the nearest of fewer rows are farther away, and more alike. The
+pool is not made larger than is enough by this."""
 
 _GRAPH_SHARE: Final = 6
 """A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
@@ -28,9 +30,6 @@ _UNTUNED_POOL: Final = 512
 _UNTUNED_GRAPH_POOL: Final = 128
 """Rows scored exactly while it is not known how many are needed."""
 
-_MEASURED_TOP_K: Final = 10
-"""Results for which efforts are measured."""
-
 
 def is_exact(part: Part, plan: SearchPlan, row_count: int, *, has_filter: bool) -> bool:
     """True if all of the `row_count` rows that may be results are to be scored: they are few, or nothing else does."""
@@ -38,14 +37,18 @@ def is_exact(part: Part, plan: SearchPlan, row_count: int, *, has_filter: bool) 
         return True
     # A filter may leave so little of a graph that the quantised rows must do.
     has_graph = not has_filter and uses_graph(part, plan)
-    return not (has_graph or part.live.reach(QUANTISED, plan.target_recall).is_reached)
+    if has_graph:
+        return False
+    reach = part.live.reach(QUANTISED, plan.target_recall, plan.top_k)
+    is_for_all = reach.effort is not None and reach.effort.pool >= row_count
+    return is_for_all or not reach.is_reached
 
 
 def uses_graph(part: Part, plan: SearchPlan) -> bool:
     """True if there is a graph that finds what is wanted, as far as it was measured."""
     structures = part.live.structures
     has_graph = structures is not None and structures.graph is not None
-    return has_graph and part.live.reach(GRAPH, plan.target_recall).is_reached
+    return has_graph and part.live.reach(GRAPH, plan.target_recall, plan.top_k).is_reached
 
 
 def is_for_graph(part: Part, allowed_count: int) -> bool:
@@ -78,12 +81,10 @@ def quantised_effort(part: Part, plan: SearchPlan) -> Effort:
     enough = Effort(max(effort.pool, _POOL_SHARE * plan.top_k), effort.probes)
     if plan.filter is None:
         return enough
-    return enough.times(pool=_FILTERED_POOL_TIMES, probes=_FILTERED_PROBES_TIMES)
+    pool = max(enough.pool, min(_FILTERED_POOL_TIMES * enough.pool, _FILTERED_POOL_ENOUGH))
+    return Effort(pool, enough.times(probes=_FILTERED_PROBES_TIMES).probes)
 
 
 def _effort(part: Part, structure: str, plan: SearchPlan) -> Effort | None:
-    """What was measured to reach the recall that the plan wants; more for more results than were measured with."""
-    effort = part.live.reach(structure, plan.target_recall).effort
-    if effort is None or plan.top_k <= _MEASURED_TOP_K:
-        return effort
-    return Effort(pool=effort.pool + 2 * (plan.top_k - _MEASURED_TOP_K), probes=effort.probes)
+    """What was measured to reach the recall that the plan wants."""
+    return part.live.reach(structure, plan.target_recall, plan.top_k).effort

@@ -20,9 +20,9 @@ from pinyon.ann.effort import EffortTable
 from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance_options import MaintenanceOptions
-from pinyon.engine.part import GRAPH, QUANTISED, LiveSegment
+from pinyon.engine.part import GRAPH, QUANTISED, LiveSegment, for_many
 from pinyon.engine.recall_watch import RecallWatch, compare
-from pinyon.engine.tuning import GRAPH_QUERIES, Tuner
+from pinyon.engine.tuning import GRAPH_QUERIES, Tuner, is_for_many
 from pinyon.errors import DataLossError
 from pinyon.model.recall import tagged_recall
 from pinyon.model.record import Float32s
@@ -35,10 +35,10 @@ log = logging.getLogger(__name__)
 
 
 class _Example(NamedTuple):
-    """What was measured with a segment, and how many partitions that has."""
+    """What was measured with the quantised rows of a segment, and how many partitions that has."""
 
     partition_count: int
-    efforts: EffortTable
+    efforts: dict[str, EffortTable]
 
 
 class RecallKeeper:
@@ -74,12 +74,14 @@ class RecallKeeper:
             examples = {name: self._examples[name] for name in map(_namespace, segments) if name in self._examples}
             for live in sorted(segments, key=lambda live: live.row_count):
                 if QUANTISED in live.efforts:
-                    examples[_namespace(live)] = _Example(_partition_count(live), live.efforts[QUANTISED])
+                    names = [name for name in (QUANTISED, for_many(QUANTISED)) if name in live.efforts]
+                    efforts = {name: live.efforts[name] for name in names}
+                    examples[_namespace(live)] = _Example(_partition_count(live), efforts)
             for live in segments:
                 example = examples.get(_namespace(live))
-                if example is not None and live.guess is None and QUANTISED not in live.efforts:
-                    share = _partition_count(live) / example.partition_count
-                    live.guess = example.efforts.scaled(_GUESSED_TIMES * share)
+                if example is not None and not live.guess and QUANTISED not in live.efforts:
+                    times = _GUESSED_TIMES * _partition_count(live) / example.partition_count
+                    live.guess = {name: table.scaled(times) for name, table in example.efforts.items()}
             self._examples = examples
 
     def wants_graph_opened(self, live: LiveSegment) -> bool:
@@ -129,7 +131,7 @@ class RecallKeeper:
         efforts = build_graph(self._state.store, live, lambda: self._is_gone(live), tuner, wanted)
         if efforts is not None:
             self._tuned_for[live.number, GRAPH] = wanted
-            live.efforts = {**live.efforts, GRAPH: efforts}
+            live.efforts = {**live.efforts, **efforts}
             live.structures.graph = open_graph(self._state.store, live)
             live.has_graph = True
             self._commit_changes(live)
@@ -178,7 +180,7 @@ class RecallKeeper:
             return True
         # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
         is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
-        is_short = wanted < 1 and is_new and table.effort_for(wanted) is None
+        is_short = wanted < 1 and is_new and _falls_short(live, structure, wanted)
         # Its own rows, which a graph now has, would say too much for it.
         return is_short and (structure != GRAPH or self._queries(live) is not None)
 
@@ -186,10 +188,9 @@ class RecallKeeper:
         tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
         wanted = self._wanted
         graph = None if live.structures is None else live.structures.graph
-        measured = {
-            name: tuner.quantised(wanted) if name == QUANTISED or graph is None else tuner.graph(wanted, graph)
-            for name in structures
-        }
+        measured: dict[str, EffortTable] = {}
+        for name in structures:
+            measured |= tuner.quantised(wanted) if name == QUANTISED or graph is None else tuner.graph(wanted, graph)
         self._note_tuning(live, structures, wanted)
         return measured
 
@@ -203,7 +204,10 @@ class RecallKeeper:
     def _distrust(self, searched: Sequence[LiveSegment]) -> None:
         """Have segments tuned again, where there are queries of callers to do so with."""
         self._outdated |= {
-            (live.number, name) for live in searched for name in live.efforts if self._queries(live) is not None
+            (live.number, name)
+            for live in searched
+            for name in (QUANTISED, GRAPH)
+            if name in live.efforts and self._queries(live) is not None
         }
 
     def _warn(self, target: float, mean: float) -> None:
@@ -226,6 +230,12 @@ class RecallKeeper:
         with store.committing:
             if not self._is_gone(live):
                 store.commit(lsn=store.manifest.lsn, namespaces=store.manifest.namespaces)
+
+
+def _falls_short(live: LiveSegment, structure: str, wanted: float) -> bool:
+    """True if what was measured with a structure does not say how to find what is wanted, of few or of many rows."""
+    names = [structure, for_many(structure)] if is_for_many(live) else [structure]
+    return any(name not in live.efforts or live.efforts[name].effort_for(wanted) is None for name in names)
 
 
 def _namespace(live: LiveSegment) -> str:

@@ -7,6 +7,10 @@ are taken instead.
 A row of which there are near duplicates is found far more easily than what callers ask for: its duplicates are next to
 it, and nothing else is. Such a row is moved away from them, in a random direction, as far as its 20th neighbour is. So
 is a query of a caller who asks for what is there.
+
+The nearest 100 are farther away and in more partitions than the nearest 10, so both are looked for. As each query tells
+of ten times as many neighbours, a part of the queries is enough for the 100: rows without near duplicates, as long as
+there are enough. Rows that were moved away would have pools grow to thousands, where queries from outside lose nothing.
 """
 
 from collections.abc import Callable
@@ -15,15 +19,15 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pinyon.ann import exact
-from pinyon.ann.effort import Effort, EffortTable, measure_graph, measure_quantised, pool_max
+from pinyon.ann.effort import FEW, MANY, Effort, EffortTable, measure_graph, measure_quantised, pool_max
 from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
-from pinyon.engine.part import LiveSegment
+from pinyon.engine.part import GRAPH, QUANTISED, LiveSegment, for_many
 from pinyon.engine.part_efforts import scored_count
 from pinyon.engine.structures import Structures
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Int64s
+from pinyon.model.record import Float32s, Int64s, Mask
 
 GRAPH_QUERIES: Final = 1024
 """Sample queries for a graph, which answers each in a fraction of a millisecond: the recall is known to 0.002."""
@@ -31,7 +35,12 @@ GRAPH_QUERIES: Final = 1024
 _QUERIES: Final = 256
 """… for the quantised rows, where each takes 0.1 s of CPU a million rows, with all efforts together."""
 
-_TOP_K: Final = 10
+_MANY_QUERIES: Final = 128
+"""… for many results, of those above."""
+
+_MANY_ROWS_MIN: Final = 4000
+"""With fewer rows, the nearest `MANY` of them are not near."""
+
 _FAR_RANK: Final = 20
 _DUPLICATE_SHARE: Final = 0.5
 """A row has near duplicates if the nearest is nearer than so much of the squared distance of the 20th."""
@@ -51,6 +60,27 @@ _MEASURED_RECALL_MIN: Final = 0.995
 
 _MARGIN: Final = 0.003
 """Recall of queries from outside is a little lower than that of rows of the segment."""
+
+_OUTSIDE_TIMES: Final = 1.2
+"""… and of quantised rows without near duplicates, it loses so many times as much (measured on real texts)."""
+
+
+class _Sample(NamedTuple):
+    """Queries, `(q, dimension)`, their true neighbours, `(q, k)`, and where more rows are as good as the last of these.
+
+    Equally good rows may stand for each other.
+    """
+
+    queries: Float32s
+    nearest: Int64s
+    has_ties: Mask
+
+    @property
+    def top_k(self) -> int:
+        return int(self.nearest.shape[1])
+
+    def every(self, step: int) -> "_Sample":
+        return _Sample(self.queries[::step], self.nearest[::step], self.has_ties[::step])
 
 
 class Tuner:
@@ -76,6 +106,7 @@ class Tuner:
         """
         assert live.structures is not None
         assert live.segment.dense is not None
+        self._is_from_outside = queries is not None
         self._structures: Structures = live.structures
         self._dense = live.segment.dense
         self._metric = metric
@@ -88,75 +119,109 @@ class Tuner:
             self._queries, near_share = self._dense.rows(self.rows), _DUPLICATE_SHARE
         else:
             self._queries, self.rows, near_share = queries.copy(), np.full(len(queries), -1), _COPY_SHARE
-        self._nearest = self._neighbours_without_duplicates(near_share, rng)
+        self._few, self._many = self._samples(near_share, rng, has_many=is_for_many(live))
 
-    def quantised(self, target_recall: float) -> EffortTable:
-        """Efforts of the quantised rows."""
+    def quantised(self, target_recall: float) -> dict[str, EffortTable]:
+        """Efforts of the quantised rows, by the names that `LiveSegment.efforts` has."""
+        tables = {QUANTISED: self._quantised(self._few.every(-(-len(self._queries) // _QUERIES)), target_recall)}
+        if self._many is not None:
+            times = 1.0 if self._is_from_outside else _OUTSIDE_TIMES
+            tables[for_many(QUANTISED)] = self._quantised(self._many, target_recall, times)
+        return tables
+
+    def graph(self, target_recall: float, graph: Graph) -> dict[str, EffortTable]:
+        """Efforts of a graph, by name. One that does not have the sample queries yet tells the truth."""
+        few = self._graph(self._few, target_recall, graph)
+        if self._many is None:
+            return {GRAPH: few}
+        # What does not find few rows is not asked for many.
+        is_used = few.effort_for(target_recall) is not None
+        return {
+            GRAPH: few,
+            for_many(GRAPH): self._graph(self._many, target_recall, graph) if is_used else EffortTable(),
+        }
+
+    def _quantised(self, sample: _Sample, target_recall: float, loss_times: float = 1.0) -> EffortTable:
+        """Efforts for queries that lose so many times as much as the sample."""
         structure = self._structures.quantised
-        step = -(-len(self._queries) // _QUERIES)
+        promised = target_recall + _MARGIN
+        goals = [1 - (1 - recall) / loss_times for recall in (promised, max(promised, _MEASURED_RECALL_MIN))]
         best_of_all: dict[int, Int64s] = {}
 
         def search(number: int, effort: Effort) -> Int64s:
             self._check()
-            number *= step
-            query = self._queries[number]
+            query = sample.queries[number]
             if effort.probes is not None:
-                return self._best(number, structure.candidates(query, effort.pool + 1, probes=effort.probes).rows)
+                found = structure.candidates(query, effort.pool + 1, probes=effort.probes)
+                return self._best(sample, number, found.rows)
             # Smaller pools of all rows are parts of the largest one.
             if number not in best_of_all:
-                found = structure.candidates(query, pool_max(_TOP_K) + 1)
+                found = structure.candidates(query, pool_max(sample.top_k) + 1)
                 best_of_all[number] = found.rows[np.argsort(-found.estimates)]
             rows = np.union1d(best_of_all[number][: effort.pool + 1], self._structures.space.long_rows)
-            return self._best(number, rows)
+            return self._best(sample, number, rows)
 
         return measure_quantised(
             search,
-            self._nearest[::step],
+            sample.nearest,
             structure.row_count,
             structure.partition_count,
-            target_recall + _MARGIN,
-            max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
-        )
+            *goals,
+        ).with_losses(loss_times)
 
-    def graph(self, target_recall: float, graph: Graph) -> EffortTable:
-        """Efforts of a graph. One that does not have the sample queries yet tells the truth."""
-
+    def _graph(self, sample: _Sample, target_recall: float, graph: Graph) -> EffortTable:
         def search(number: int, effort: Effort) -> Int64s:
             self._check()
-            rows = graph.search(self._queries[number], effort.pool + 1)
-            return self._best(number, rows[: scored_count(graph, effort.pool + 1, _TOP_K)])
+            rows = graph.search(sample.queries[number], effort.pool + 1)
+            return self._best(sample, number, rows[: scored_count(graph, effort.pool + 1, sample.top_k)])
 
         return measure_graph(
             search,
-            self._nearest,
+            sample.nearest,
             self._structures.quantised.row_count,
             max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
         )
 
-    def _best(self, number: int, rows: Int64s) -> Int64s:
-        """As many of the true neighbours as the found rows are worth: equally good ones may stand for each other."""
-        found = self._goodness(number, rows[~is_member(rows, self.rows)])
-        last = self._goodness(number, self._nearest[number]).min()
-        good = np.count_nonzero(found >= last - _ROUNDING * abs(last))
-        nearest: Int64s = self._nearest[number, :good]
-        return nearest
+    def _best(self, sample: _Sample, number: int, rows: Int64s) -> Int64s:
+        """As many of the true neighbours as the found rows are worth."""
+        nearest: Int64s = sample.nearest[number]
+        if not sample.has_ties[number]:
+            return nearest[np.isin(nearest, rows)]
+        query = sample.queries[number]
+        found = self._goodness(query, rows[~is_member(rows, self.rows)])
+        least = _rounded_down(self._goodness(query, nearest).min())
+        return nearest[: np.count_nonzero(found >= least)]
 
-    def _goodness(self, number: int, rows: Int64s) -> Float64s:
-        return exact.exact_goodness(self._dense.rows(rows), self._queries[number], self._metric)
+    def _goodness(self, query: Float32s, rows: Int64s) -> Float64s:
+        return exact.exact_goodness(self._dense.rows(rows), query, self._metric)
 
-    def _neighbours_without_duplicates(self, near_share: float, rng: np.random.Generator) -> Int64s:
-        """The true neighbours, `(q, _TOP_K)`, of the sample queries, of which those with duplicates are moved away."""
+    def _samples(
+        self, near_share: float, rng: np.random.Generator, *, has_many: bool
+    ) -> tuple[_Sample, _Sample | None]:
+        """The queries for few results and for many, of which those with duplicates are moved away from them."""
         # Long rows are among the best from anywhere, and tell nothing of what is near.
         long_rows = self._structures.space.long_rows
         neighbours = self._true_neighbours(self._queries, _FAR_RANK, np.union1d(self.rows, long_rows))
-        is_changed = np.full(len(self.rows), len(long_rows) > 0)
+        is_moved = np.zeros(len(self.rows), np.bool_)
         for number, rows in enumerate(neighbours):
-            moved = moved_away(self._queries[number], self._dense.rows(rows), self._metric, near_share, rng)
-            is_changed[number] |= moved is not self._queries[number]
+            query = self._queries[number]
+            moved = moved_away(query, self._dense.rows(rows), self._metric, near_share, rng)
+            is_moved[number] = moved is not query
             self._queries[number] = moved
-        nearest = neighbours[:, :_TOP_K]
-        nearest[is_changed] = self._true_neighbours(self._queries[is_changed], _TOP_K, self.rows)
-        return nearest
+        is_for_many = _for_many(is_moved) if has_many else np.zeros(len(self.rows), np.bool_)
+        asked = is_moved | is_for_many | (len(long_rows) > 0)
+        # One more than is asked for tells whether it is as good as the last.
+        found = self._true_neighbours(self._queries[asked], (MANY if has_many else FEW) + 1, self.rows)
+        neighbours[asked, : FEW + 1] = found[:, : FEW + 1]
+        few = self._sample(self._queries, neighbours[:, : FEW + 1])
+        many = self._sample(self._queries[is_for_many], found[is_for_many[asked]]) if has_many else None
+        return few, many
+
+    def _sample(self, queries: Float32s, neighbours: Int64s) -> _Sample:
+        """Queries of which one neighbour more is known than is looked for."""
+        goodness = [self._goodness(query, rows[-2:]) for query, rows in zip(queries, neighbours, strict=True)]
+        has_ties = np.array([each[1] >= _rounded_down(each[0]) for each in goodness], np.bool_)
+        return _Sample(queries, neighbours[:, :-1], has_ties)
 
     def _true_neighbours(self, vectors: Float32s, top_k: int, without: Int64s) -> Int64s:
         """The nearest rows of each vector, `(q, top_k)`, best first, except for some rows, which ascend."""
@@ -196,6 +261,26 @@ class _Best(NamedTuple):
         starts = np.searchsorted(owners[order], np.arange(query_count))
         kept = order[starts[:, None] + np.arange(top_k)]
         return _Best(values[kept], rows[kept])
+
+
+def is_for_many(live: LiveSegment) -> bool:
+    """True if a segment has so many rows that it is measured how to find many."""
+    return live.row_count >= _MANY_ROWS_MIN
+
+
+def _for_many(is_moved: Mask) -> Mask:
+    """Which queries are asked for many results; some that were moved only if the others are too few."""
+    numbers = np.flatnonzero(~is_moved)
+    if len(numbers) < min(_MANY_QUERIES, len(is_moved)) / 2:
+        numbers = np.arange(len(is_moved))
+    chosen = np.zeros(len(is_moved), np.bool_)
+    # Rows of the same partition are side by side, so from all over.
+    chosen[numbers[np.linspace(0, len(numbers) - 1, min(_MANY_QUERIES, len(numbers))).astype(np.int64)]] = True
+    return chosen
+
+
+def _rounded_down(goodness: float) -> float:
+    return goodness - _ROUNDING * abs(goodness)
 
 
 def _query_count_max(row_count: int) -> int:

@@ -43,7 +43,8 @@ class SegmentEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
         dead_lsn: LSN in the name of the file of its dead rows; None if there is no such file.
         dead_count: rows that are dead at the manifest's LSN; 0 without a file of dead rows.
         has_graph: whether there is a graph over its rows, in a file of its own.
-        efforts: what a search of a structure takes for which recall, by the structure's name, as far as measured.
+        efforts: what a search of a structure takes for which recall, as far as measured: by the structure's name for
+            few results, by that name and their number for many.
     """
 
     number: _Count

@@ -4,7 +4,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from pinyon.ann.effort import Effort, EffortTable, Measurement, measure, measure_graph, measure_quantised
+from pinyon.ann.effort import (
+    Effort,
+    EffortTable,
+    Measurement,
+    effort_for_count,
+    measure,
+    measure_graph,
+    measure_quantised,
+    unmeasured_effort,
+)
 from pinyon.model.record import Int64s
 
 NEAREST: Int64s = np.arange(1000).reshape(100, 10)
@@ -128,3 +137,46 @@ def test_a_graph_is_measured_up_to_the_rows_that_it_has() -> None:
 
 def test_a_table_survives_being_written() -> None:
     assert msgspec.json.decode(msgspec.json.encode(TABLE), type=EffortTable) == TABLE
+
+
+@pytest.mark.parametrize(
+    ("top_k", "expected"),
+    [
+        (10, Effort(100, 8)),
+        (20, Effort(140, 11)),
+        (55, Effort(280, 14)),
+        (100, Effort(460, 16)),
+        (200, Effort(920, 20)),
+        (1000, Effort(4600, 32)),
+    ],
+)
+def test_the_effort_for_other_counts_is_between_and_beyond_those_that_were_measured(
+    top_k: int, expected: Effort
+) -> None:
+    assert effort_for_count(Effort(100, 8), Effort(460, 16), top_k, 10**6) == expected
+
+
+def test_probes_grow_a_little_even_if_they_did_not_from_few_to_many() -> None:
+    assert effort_for_count(Effort(100, 16), Effort(400, 16), 1000, 10**6) == Effort(4000, 26)
+
+
+def test_all_partitions_are_looked_into_where_as_much_is_spent_on_scores() -> None:
+    assert effort_for_count(Effort(100, 8), Effort(400, 16), 200, 12_800) == Effort(800)
+    assert effort_for_count(Effort(100, 8), Effort(400, 16), 200, 12_801) == Effort(800, 20)
+    assert effort_for_count(Effort(100), Effort(400, 16), 50, 12_800) == Effort(234)
+
+
+def test_without_a_measurement_for_many_the_pool_grows() -> None:
+    assert unmeasured_effort(Effort(40, 7), 100) == Effort(220, 7)
+
+
+def test_queries_that_lose_more_take_more() -> None:
+    table = EffortTable((Measurement(Effort(10), 0.1, 0.0), Measurement(Effort(20), 0.96, 0.01))).with_losses(1.5)
+    assert [each.recall for each in table.measurements] == pytest.approx([0, 0.94])
+    assert [each.sure_recall for each in table.measurements] == pytest.approx([0, 0.925])
+
+
+def test_a_graph_is_not_measured_with_counts_that_cost_more_than_others() -> None:
+    nearest = np.arange(200).reshape(2, 100)
+    table = measure_graph(lambda number, effort: nearest[number][: effort.pool // 100], nearest, 100_000)
+    assert table.measurements[-1].effort == Effort(3200)

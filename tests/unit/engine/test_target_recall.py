@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,13 +13,16 @@ from pinyon.engine.compaction import compact
 from pinyon.engine.index import Index
 from pinyon.engine.operations import DeleteRecords, UpsertRecords
 from pinyon.engine.part import LiveSegment
+from pinyon.engine.part_efforts import is_exact
 from pinyon.engine.part_search import search_part
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.engine.tuning import Tuner
 from pinyon.errors import DataLossError
+from pinyon.model.metric import Metric
 from pinyon.model.recall import TARGET_RECALL_TAG
 from pinyon.model.record import Float32s, RecordBatch
+from pinyon.segment.manifest import read_manifest
 from tests.unit.engine.searched_index import clustered, plan, searched_index
 
 ROWS = np.random.default_rng(1).standard_normal((5000, 24), dtype=np.float32)
@@ -43,6 +47,13 @@ def found(index: Index, asked: SearchPlan) -> list[str]:
 
 def change_tag(index: Index, value: str) -> None:
     index.definition = msgspec.structs.replace(index.definition, tags={TAG: value})
+
+
+def mean_recall(index: Index, queries: Float32s, top_k: int, metric: Metric = Metric.COSINE) -> float:
+    """The share of the true nearest that queries find which ask for 0.9."""
+    plans = [plan(query, metric, top_k=top_k, target_recall=0.9) for query in queries]
+    shares = [len({*found(index, each)} & {*found(index, replace(each, target_recall=1.0))}) / top_k for each in plans]
+    return float(np.mean(shares))
 
 
 def compare_queries(index: Index, queries: Float32s) -> None:
@@ -112,14 +123,16 @@ def test_a_structure_that_reaches_a_recall_is_used_where_another_does_not() -> N
         assert found(index, asked) == truth
         live.efforts = {"graph": everything, "quantised": never}
         assert found(index, asked) == truth
+        live.efforts = {"graph": everything, "graph 100": never, "quantised": everything}
+        truth_of_100 = found(index, replace(asked, top_k=100, target_recall=1.0))
+        assert found(index, replace(asked, top_k=100)) == truth_of_100
 
 
 def test_queries_that_find_too_little_are_told_and_searched_harder(caplog: pytest.LogCaptureFixture) -> None:
     index = searched_index(ROWS, tags={TAG: "0.9"})
     live = segment_of(index)
-    live.efforts = {
-        "quantised": EffortTable((Measurement(Effort(10, 1), 0.92, 0.0), Measurement(Effort(400), 1.0, 0.0)))
-    }
+    too_little = EffortTable((Measurement(Effort(10, 1), 0.92, 0.0), Measurement(Effort(400), 1.0, 0.0)))
+    live.efforts = {**live.efforts, "quantised": too_little}
     with caplog.at_level(logging.WARNING):
         compare_queries(index, QUERIES[:20])
     assert caplog.messages[0] == "recall below target; searches try harder"
@@ -137,9 +150,8 @@ def test_structures_are_tuned_again_with_the_queries_of_callers() -> None:
     live.efforts = {"quantised": lie}
     compare_queries(index, QUERIES[::-1])
     assert live.efforts["quantised"] != lie
-    truth = [set(found(index, plan(query, target_recall=1.0))) for query in QUERIES]
-    answers = [set(found(index, plan(query, target_recall=0.9))) for query in QUERIES]
-    assert np.mean([len(a & b) / 10 for a, b in zip(answers, truth, strict=True)]) >= 0.9
+    assert mean_recall(index, QUERIES, 10) >= 0.9
+    assert mean_recall(index, QUERIES, 100) >= 0.9, "though callers asked for 10"
 
 
 def test_a_tuning_that_failed_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,9 +196,15 @@ def test_a_new_segment_is_searched_as_far_as_one_that_was_tuned() -> None:
     assert guessed.probes is not None
     assert 0 < guessed.probes < len(fresh.segment.extra("partition_starts")) - 1
     assert not fresh.efforts
-    truth = [set(found(index, plan(query, target_recall=1.0))) for query in QUERIES]
-    answers = [set(found(index, plan(query, target_recall=0.9))) for query in QUERIES]
-    assert np.mean([len(a & b) / 10 for a, b in zip(answers, truth, strict=True)]) >= 0.9
+    for_100 = fresh.reach("quantised", 0.9, 100).effort
+    assert for_100 is not None
+    assert for_100.probes is not None
+    assert for_100.probes > guessed.probes
+    known = tuned.reach("quantised", 0.9, 100).effort
+    assert known is not None
+    assert for_100.pool == known.pool
+    assert mean_recall(index, QUERIES, 10) >= 0.9
+    assert mean_recall(index, QUERIES, 100) >= 0.9
     fresh.efforts = tuned.efforts
     assert fresh.reach("quantised", 0.9) == tuned.reach("quantised", 0.9)
 
@@ -218,7 +236,9 @@ def test_comparing_passes_over_what_is_gone() -> None:
 def test_many_rows_that_are_the_same_are_tuned_as_what_they_are_worth() -> None:
     index = searched_index(np.repeat(clustered(10, 24), 300, axis=0))
     table = segment_of(index).efforts["quantised"]
-    assert table.effort_for(0.97) is not None
+    effort = table.effort_for(0.97)
+    assert effort is not None
+    assert effort.pool == 40, "any 10 of the 300 will do"
 
 
 def test_rows_far_from_the_origin_are_not_taken_for_near_ones() -> None:
@@ -231,3 +251,80 @@ def test_rows_far_from_the_origin_are_not_taken_for_near_ones() -> None:
         exact = {each for each in search_part(view.parts[0], view.lsn, replace(asked, target_recall=1.0)).rows[:10]}
         shares.append(len(exact & set(search_part(view.parts[0], view.lsn, asked).rows.tolist())) / len(exact))
     assert np.mean(shares) > 0.95
+
+
+class Uneven(NamedTuple):
+    metric: Metric
+    searched: Index
+
+
+def uneven(row_count: int, metric: Metric, seed: int) -> Float32s:
+    """Rows in clusters smaller than what is asked for; their lengths vary where the metric cares."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).standard_normal((60, 48))
+    rows = centres[rng.integers(0, len(centres), row_count)] + 1.2 * rng.standard_normal((row_count, 48))
+    if metric is not Metric.COSINE:
+        rows *= np.exp(rng.normal(0, 0.3, (row_count, 1)))
+    found: Float32s = rows.astype(np.float32)
+    return found
+
+
+@pytest.fixture(scope="module", params=Metric)
+def many_asked(request: pytest.FixtureRequest) -> Uneven:
+    """An index with a graph that promises 0.9."""
+    metric: Metric = request.param
+    return Uneven(metric, searched_index(uneven(5000, metric, 1), metric, tags={TAG: "0.9"}, graph_rows_min=1000))
+
+
+@pytest.mark.parametrize("top_k", [30, 100, 300])
+@pytest.mark.parametrize("structure", ["quantised", "graph"])
+def test_what_is_promised_is_found_of_many_results_too(
+    many_asked: Uneven, structure: str, top_k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric, index = many_asked
+    live = segment_of(index)
+    assert live.structures is not None
+    assert live.reach(structure, 0.9, top_k).is_reached
+    if structure == "quantised":
+        monkeypatch.setattr(live.structures, "graph", None)
+    assert mean_recall(index, uneven(60, metric, 2), top_k, metric) >= 0.9
+
+
+def test_where_all_rows_would_be_scored_they_are_not_estimated_first() -> None:
+    (part,) = searched_index(ROWS, tags={TAG: "0.9"}).read("n")[0].parts
+    assert not is_exact(part, plan(QUERIES[0], top_k=500, target_recall=0.9), len(ROWS), has_filter=False)
+    assert is_exact(part, plan(QUERIES[0], top_k=2000, target_recall=0.9), len(ROWS), has_filter=False)
+
+
+def test_efforts_for_many_results_are_kept_beside_those_for_few(many_asked: Uneven) -> None:
+    live, store = segment_of(many_asked.searched), many_asked.searched._state.store
+    assert sorted(live.efforts) == ["graph", "graph 100", "quantised", "quantised 100"]
+    manifest = read_manifest(store.storage, "indexes/1")
+    assert manifest is not None
+    assert manifest.segments[0].efforts == live.efforts
+
+
+def test_without_efforts_for_many_results_those_for_few_serve_until_the_next_pause() -> None:
+    index = searched_index(ROWS, tags={TAG: "0.9"})
+    live, recall = segment_of(index), index.maintenance.recall
+    live.efforts = {"quantised": EffortTable((Measurement(Effort(40, 7), 0.99, 0.0),))}
+    assert live.reach("quantised", 0.9, 100) == (True, Effort(220, 7))
+    recall._tuned_for.clear()  # As after a start.
+    assert recall.untuned(live) == ["quantised"]
+    index.maintenance.settle()
+    assert live.efforts["quantised 100"].effort_for(0.9) is not None
+
+
+def test_of_few_rows_it_is_not_measured_how_to_find_many() -> None:
+    live = segment_of(searched_index(ROWS[:3500], graph_rows_min=1000))
+    assert sorted(live.efforts) == ["graph", "quantised"]
+
+
+def test_a_graph_that_does_not_find_few_is_not_asked_for_many() -> None:
+    live = segment_of(searched_index(ROWS))
+    reaches = EffortTable((Measurement(Effort(200), 0.99, 0.0),))
+    live.efforts = {"graph": EffortTable(), "graph 100": reaches}
+    assert live.reach("graph", 0.9, 100) == (False, None)
+    live.efforts = {"graph": reaches, "graph 100": EffortTable()}
+    assert live.reach("graph", 0.9, 10) == (True, Effort(200))
+    assert live.reach("graph", 0.9, 11) == (False, None)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from pinyon.engine.tuning import moved_away
+from pinyon.engine.tuning import Tuner, _for_many, moved_away
 from pinyon.model.metric import Metric
+from tests.unit.engine.searched_index import clustered, searched_index
 
 
 @pytest.mark.parametrize("metric", Metric)
@@ -34,3 +35,29 @@ def test_a_row_is_not_moved_beyond_the_largest_number(metric: Metric) -> None:
     row = np.full(8, 3.4e38, np.float32)
     neighbours = np.stack([row * np.float32(0.999), -row])
     assert np.isfinite(moved_away(row, neighbours, metric, 0.5, np.random.default_rng(1))).all()
+
+
+def test_many_results_are_asked_for_by_rows_without_duplicates_from_all_over() -> None:
+    is_moved = np.arange(300) % 3 == 0
+    chosen = np.flatnonzero(_for_many(is_moved))
+    assert len(chosen) == 128
+    assert not is_moved[chosen].any()
+    assert (chosen[0], chosen[-1]) == (1, 299)
+
+
+@pytest.mark.parametrize(("query_count", "expected"), [(300, 128), (100, 100)])
+def test_where_most_rows_have_duplicates_they_ask_for_many_results_too(query_count: int, expected: int) -> None:
+    is_moved = np.arange(query_count) % 10 > 0
+    assert np.count_nonzero(_for_many(is_moved)) == expected
+
+
+def test_only_rows_with_duplicates_are_moved() -> None:
+    rows = clustered(5000, 24)
+    rows[:1000] = rows[1000:2000] + np.float32(1e-3)
+    (part,) = searched_index(rows).read("n")[0].parts
+    tuner = Tuner(part.live, Metric.COSINE)
+    assert tuner._many is not None
+    known = {row.tobytes() for row in rows}
+    assert all(query.tobytes() in known for query in tuner._many.queries)
+    moved = sum(query.tobytes() not in known for query in tuner._few.queries)
+    assert 0.2 * len(tuner.rows) < moved < 0.6 * len(tuner.rows)
