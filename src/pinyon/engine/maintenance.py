@@ -3,8 +3,8 @@
 Two threads work for all indexes (see `pinyon.app`): one flushes, so that memory is given back soon, the other does what
 may take minutes. Each index has at most one task in either. `tick` is called every second or so and begins what is due.
 
-A failure is logged. A flush is tried again at the next tick; segments with which something else failed rest for a
-while.
+A failure is logged. A flush is tried again at the next tick; any other task leaves the segments with which it failed
+alone for a while.
 """
 
 import logging
@@ -80,7 +80,7 @@ class Maintenance:
         self._idle_ticks = 0
         self._lsn_at_tick = -1
         self._memory_at_tick = 0
-        self._resting: dict[int, int] = {}
+        self._resting: dict[tuple[str, int], int] = {}
         self._ages: dict[int, int] = {}
         self.recall = RecallKeeper(state, options)
         self.under_way = ""
@@ -126,7 +126,7 @@ class Maintenance:
         is_quiet = lsn == self._lsn_at_tick or 0 < self._memory_at_tick - memory <= self._options.quiet_bytes
         self._idle_ticks = self._idle_ticks + 1 if is_quiet else 0
         with self._scheduling:
-            self._resting = {number: ticks - 1 for number, ticks in self._resting.items() if ticks > 1}
+            self._resting = {task: ticks - 1 for task, ticks in self._resting.items() if ticks > 1}
         self._ages = {number: self._ages.get(number, 0) + 1 for number in self._state.store.segments}
         self.recall.guess_efforts()
         self._begin_due()
@@ -250,7 +250,8 @@ class Maintenance:
                 # What failed once may fail again: let the others have their turn.
                 with self._scheduling:
                     # Another dict, as some who read it hold no lock.
-                    self._resting = self._resting | dict.fromkeys((live.number for live in work.segments), _REST_TICKS)
+                    failed = ((work.name, live.number) for live in work.segments)
+                    self._resting = self._resting | dict.fromkeys(failed, _REST_TICKS)
             self.under_way = ""
             self._is_working = False
             give_back_memory()
@@ -260,21 +261,25 @@ class Maintenance:
     def _next_work(self, *, is_idle: bool) -> _Task | None:
         """What is most urgent; None if nothing is."""
         recall = self.recall
-        segments = [live for live in self._state.store.segments.values() if live.number not in self._resting]
-        for live in segments:
+        for live in self._able("open graph"):
             if recall.wants_graph_opened(live):
                 return _Task("open graph", partial(recall.open_graph, live), [live])
-        inputs = choose(segments, self._state.store.manifest.lsn, self._options.compaction, is_idle=is_idle)
+        able = self._able("compact")
+        inputs = choose(able, self._state.store.manifest.lsn, self._options.compaction, is_idle=is_idle)
         if inputs:
             return _Task("compact", partial(compact, self._state, inputs, self._options.build), inputs)
-        for live in segments:
+        for live in self._able("tune"):
             untuned = recall.untuned(live)
             if untuned and (is_idle or (not live.efforts and self._is_old(live))):
                 return _Task("tune", partial(recall.tune, live, untuned), [live])
-        for live in sorted(segments, key=lambda live: -live.row_count):
+        for live in sorted(self._able("build graph"), key=lambda live: -live.row_count):
             if is_idle and recall.wants_graph_built(live):
                 return _Task("build graph", partial(recall.build_graph, live), [live])
         return _Task(_COMPARE, recall.compare_recall) if recall.watch.has_waiting else None
+
+    def _able(self, task: str) -> list[LiveSegment]:
+        """Segments with which a task did not fail lately: what fails with one task need not with another."""
+        return [live for live in self._state.store.segments.values() if (task, live.number) not in self._resting]
 
     def _is_old(self, live: LiveSegment) -> bool:
         return self._ages.get(live.number, 0) >= _OLD_TICKS

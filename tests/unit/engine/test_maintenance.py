@@ -19,6 +19,7 @@ from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteNamespace, DeleteRecords, UpsertRecords
+from pinyon.engine.part import LiveSegment
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.errors import UnavailableError
@@ -263,6 +264,24 @@ def test_work_that_failed_is_begun_again_after_a_while_and_not_before(
     kept.work.popleft()()
     assert kept.segment_count == 1
     assert kept.index.read("n")[0].record_count == 15
+
+
+def test_a_graph_that_cannot_be_read_keeps_its_segment_from_nothing_else(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: LiveSegment) -> None:
+        raise UnavailableError("no permission")
+
+    recall = kept.index.maintenance.recall
+    monkeypatch.setattr(recall, "wants_graph_opened", lambda _: True)
+    monkeypatch.setattr(recall, "open_graph", fail)
+    for _ in range(3):
+        kept.write(5)
+        kept.index.maintenance.flush()
+    for _ in range(4):
+        kept.tick()
+        kept.work.popleft()()
+    assert kept.segment_count == 1
 
 
 def test_who_reads_what_rests_sees_it_unchanged(kept: Kept) -> None:
