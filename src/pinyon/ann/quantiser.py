@@ -34,8 +34,9 @@ from pinyon.ann.space import Space, long_rows
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
 
-_ENCODED_ROWS: Final = 1024
-"""Rows that are encoded at once."""
+_ENCODED_BYTES: Final = 4 * 1024 * 1024
+"""Rows that are encoded at once, some five times over. Fewer would not be encoded faster, and take more native calls,
+each of which asks for the interpreter again."""
 
 _TRAINED_LENGTH_MAX: Final = 2
 """Rows of a sample are shortened to this; most are no longer than 1."""
@@ -118,8 +119,9 @@ class Encoder:
     def add(self, dense: Float32s) -> UInt64s:
         """The words of the next rows, `(m, word_count)`; `dense` is `(m, dimension)` float32, as stored."""
         words = np.empty((len(dense), self.word_count), np.uint64)
-        for start in range(0, len(dense), _ENCODED_ROWS):
-            words[start : start + _ENCODED_ROWS] = self._encode(dense[start : start + _ENCODED_ROWS])
+        step = max(_ENCODED_BYTES // (4 * self._rotation.padded_width), 1)
+        for start in range(0, len(dense), step):
+            words[start : start + step] = self._encode(dense[start : start + step])
         return words
 
     def long_rows(self, squared_norms: NDArray[np.float64]) -> Int64s:

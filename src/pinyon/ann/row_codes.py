@@ -55,8 +55,15 @@ class RowCodes:
         return self.quantised.candidates(query, pool, alive=mask).rows
 
 
-def encode_rows(dense: Float32s, squared_norms: Float64s, metric: Metric) -> RowCodes:
-    """Codes of rows, `(n, dimension)` with n > 10, with these squared lengths. It takes 4 µs a row of 384 numbers."""
+def encode_rows(dense: Float32s, squared_norms: Float64s, metric: Metric, pool: int | None = None) -> RowCodes:
+    """Codes of rows, in 6 µs a row of 384 numbers, and 4 without measuring.
+
+    Args:
+        dense: `(n, dimension)` float32, n > 10.
+        squared_norms: `(n,)` float64, squared length of each row.
+        metric: how to compare.
+        pool: what was measured with rows of the same kind; None to measure it with these.
+    """
     sample = dense[:: max(len(dense) // _SAMPLE_ROWS, 1)]
     model = train(choose_space(metric, sample, squared_norms), sample, 1, _SEED)
     starts = np.array([0, len(dense)])
@@ -64,6 +71,8 @@ def encode_rows(dense: Float32s, squared_norms: Float64s, metric: Metric) -> Row
     words = encoder.add(dense)
     model = model.with_long_rows(encoder.long_rows(squared_norms))
     quantised = Quantised(model, starts, words, encoder.factors, encoder.constants)
+    if pool is not None:
+        return RowCodes(quantised, pool)
     queries = dense[:: -(-len(dense) // _QUERIES)]
     ranks = [_ranks(quantised, exact.goodness(dense, squared_norms, query, metric), query) for query in queries]
     return RowCodes(quantised, _POOL_TIMES * (1 + int(np.quantile(np.concatenate(ranks), _FOUND))))

@@ -2,7 +2,7 @@
 
 Blocks are encoded in the background when a search first meets them: an index that is only written to pays nothing.
 Until then, and while a block is not full, all its rows are scored. A full block gets no more rows, so its codes hold as
-long as it does.
+long as it does. How many rows they must choose is measured with the first block of a memtable.
 """
 
 from functools import partial
@@ -11,7 +11,7 @@ from typing import Final
 from pinyon.ann.row_codes import encode_rows
 from pinyon.engine.background import RunLater
 from pinyon.engine.block import Block, block_rows
-from pinyon.engine.view import View
+from pinyon.engine.view import MemtableView, View
 from pinyon.model.metric import Metric
 
 _DIMENSION_MIN: Final = 128
@@ -36,8 +36,11 @@ class BlockEncoder:
                 # Two threads that ask at once may have a block encoded twice, to the same codes.
                 if part.row_count == self._block_rows and not part.block.is_encoded:
                     part.block.is_encoded = True
-                    self._run_later(partial(self._encode, part.block))
+                    self._run_later(partial(self._encode, part.block, memtable))
 
-    def _encode(self, block: Block) -> None:
+    def _encode(self, block: Block, memtable: MemtableView) -> None:
         assert block.dense is not None
-        block.codes = encode_rows(block.dense.filled, block.squared_norms.filled, self._metric)
+        pools = [part.block.codes.pool for part in memtable.blocks if part.block.codes is not None]
+        block.codes = encode_rows(
+            block.dense.filled, block.squared_norms.filled, self._metric, max(pools) if pools else None
+        )

@@ -28,8 +28,9 @@ from pinyon.model.recall import tagged_recall
 from pinyon.model.record import Float32s
 from pinyon.telemetry import log_event
 
-_GUESSED_TIMES: Final = 2
-"""How much farther a segment is searched than one that was tuned: fewer rows are farther from one another."""
+_LARGER_TIMES: Final = 1.5
+"""How many times the partitions a segment is searched in, if it is larger than one that was tuned. A smaller one takes
+about as many, whatever its size: of real texts, 50 to 84 at 38,000, 100,000 and 1,000,000 rows."""
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class RecallKeeper:
             for live in segments:
                 example = examples.get(_namespace(live))
                 if example is not None and not live.guess and QUANTISED not in live.efforts:
-                    times = _GUESSED_TIMES * _partition_count(live) / example.partition_count
+                    times = _LARGER_TIMES if _partition_count(live) > example.partition_count else 1
                     live.guess = {name: table.scaled(times) for name, table in example.efforts.items()}
             self._examples = examples
 

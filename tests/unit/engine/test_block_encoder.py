@@ -138,3 +138,13 @@ def test_a_search_costs_less_with_codes() -> None:
     later.do()
     assert search_cost_us(view, plan(QUERIES[0])) < before_us / 2
     assert search_cost_us(view, plan(QUERIES[0], target_recall=1.0)) == before_us
+
+
+def test_what_the_first_block_of_a_memtable_takes_the_others_take() -> None:
+    later = Later()
+    index = encoded(later, clustered(2 * FULL, DIMENSION))
+    first, second = codes(index)
+    assert first is not None
+    assert second is not None
+    assert first.pool == second.pool
+    assert recall(index) >= 0.99
