@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import simdjson  # noqa: F401 - before usearch: see `test_graphs_and_models_go_together`
 from hypothesis import HealthCheck, settings
 
 TESTS: Final = Path(__file__).resolve().parent

@@ -62,7 +62,7 @@ _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
 a group commit gathers at most so many writes."""
 
-_BACKGROUND = {"runs": 0, "flush": 5, "work": 10}
+_NICENESS = {"runs": 0, "flush": 5, "work": 10}
 """The threads that no request waits for, and how far each stands back from those that answer.
 
 Runs make the next queries faster, and must keep up with the writes. A flush comes before a merge, as writes wait where
@@ -205,8 +205,8 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
     control_sockets = bind(settings.server.host, settings.server.port)
     async with contextlib.AsyncExitStack() as stack:
         runs, flushes, work = (
-            stack.enter_context(contextlib.closing(Background(name, niceness=niceness)))
-            for name, niceness in _BACKGROUND.items()
+            stack.enter_context(contextlib.closing(Background(name, niceness=_NICENESS[name])))
+            for name in ("runs", "flush", "work")
         )
         limit_bytes = memory_limit_bytes(settings.server)
         database = Database(

@@ -1,5 +1,7 @@
 """A whole server: settings reach what they are about, and the report is behind the key."""
 
+import subprocess
+import sys
 import urllib.error
 from pathlib import Path
 
@@ -8,6 +10,13 @@ import pytest
 from pinyon.app import memory_limit_bytes
 from pinyon.settings import ServerSettings
 from tests.server_process import ServerProcess
+
+
+def test_graphs_and_models_go_together() -> None:
+    # Alone, usearch before onnxruntime ends the process: both bring a C++ library. simdjson, which the wire imports,
+    # loads the system's first.
+    done = subprocess.run([sys.executable, "-c", "import pinyon.app, usearch.index, onnxruntime"], check=False)
+    assert done.returncode == 0
 
 
 def test_half_of_the_machine_is_planned_with_where_nothing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

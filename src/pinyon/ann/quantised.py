@@ -17,6 +17,7 @@ from pinyon.ann.partitions import group
 from pinyon.ann.quantiser import Encoder, Model, train, training_rows
 from pinyon.ann.rotation import Rotation
 from pinyon.ann.row_ranges import RowRanges
+from pinyon.ann.space import Space
 from pinyon.model.record import Float32s, Int64s, Mask
 
 __all__ = ["Aim", "Candidates", "Encoder", "Model", "Quantised", "group", "train", "training_rows"]
@@ -83,6 +84,11 @@ class Quantised:
         self._starts, self._sizes = starts, np.diff(starts)
         self._copied_rows = max(1, _COPIED_BYTES // (words.itemsize * words.shape[1]))
         self._order: PartitionOrder | None = None
+
+    @property
+    def space(self) -> Space:
+        """Where estimates are goodness."""
+        return self._model.space
 
     @property
     def row_count(self) -> int:
@@ -195,7 +201,7 @@ class Quantised:
         order = order[counts[order] > 0]
         seen = np.cumsum(counts[order])
         share = len(allowed) / self.row_count
-        enough = max(_ENOUGH * min(size, size * share ** (1 - _SPREAD_POWER)), pool)
+        enough = max(_ENOUGH * size * share ** (1 - _SPREAD_POWER), pool)
         count, pool_now = max(int(np.searchsorted(seen, enough)) + 1, _ALLOWED_PARTITIONS_MIN), pool
         while count < len(order) and seen[count - 1] <= _SCANNED_SHARE_MAX * len(allowed):
             found = self._best_of(asked, self._ranges(np.sort(order[:count])).select(allowed), pool_now)
@@ -209,7 +215,9 @@ class Quantised:
         """Of the best of what was found, the share that is in none of some partitions."""
         is_early = np.zeros(self.partition_count, np.bool_)
         is_early[early] = True
-        best = found.rows[_best(found.estimates, max(2 * aim.top_k, _LATE_ROWS_MIN))]
+        # Long rows are found anyway.
+        estimates = np.where(is_member(found.rows, self._long_rows), -np.inf, found.estimates)
+        best = found.rows[_best(estimates, max(2 * aim.top_k, _LATE_ROWS_MIN))]
         return 1 - float(is_early[np.searchsorted(self._starts, best, side="right") - 1].mean())
 
     def _best_of(self, asked: "_Asked", rows: Int64s, pool: int) -> Candidates:

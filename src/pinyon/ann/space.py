@@ -79,6 +79,16 @@ class Space:
         only: Float32s = moved[0]
         return only
 
+    def worth(self, goodness: Float32s, query: Float32s) -> Float32s:
+        """What the goodness of rows in the space is worth: goodness as `pinyon.ann.exact` has it, for the query."""
+        scale = self.scale or 1.0
+        if self.metric is Metric.COSINE:
+            return goodness
+        if self.metric is Metric.DOTPRODUCT:
+            return goodness * np.float32(scale * np.sqrt(np.vdot(query, query)))
+        moved = self.query(query)
+        return (goodness - np.vdot(moved, moved)) * np.float32(scale * scale)
+
     @property
     def graph_width(self) -> int:
         """Coordinates of a row of `graph_rows`."""

@@ -53,7 +53,7 @@ class Block:
 
     Attributes:
         codes: of all rows of a full block, once there are any; see `pinyon.engine.block_encoder`.
-        is_encoded: True once codes are there or on their way.
+        is_to_be_encoded: True once they were asked for.
     """
 
     __slots__ = (
@@ -64,7 +64,7 @@ class Block:
         "dense",
         "id_bytes",
         "ids",
-        "is_encoded",
+        "is_to_be_encoded",
         "metadata",
         "sparse_indices",
         "sparse_offsets",
@@ -88,7 +88,7 @@ class Block:
         self.dead_lsn: GrowableArray[np.uint64] = GrowableArray(np.uint64)
         self.dead_count = 0
         self.codes: RowCodes | None = None
-        self.is_encoded = False
+        self.is_to_be_encoded = False
         self.columns = MetadataColumns(self.metadata)
         if self.dense is not None:
             self.dense.reserve(capacity)

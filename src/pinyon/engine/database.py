@@ -153,7 +153,11 @@ class Database:
                 raise
             # If this fails, the disk may have the catalog with the index in it after all. So the folder stays: it is
             # an index without records, or the next start removes it.
-            self._catalog.add(definition)
+            try:
+                self._catalog.add(definition)
+            except UnavailableError:
+                index.close()
+                raise
             self._indexes[definition.name] = index
             return index
 

@@ -184,7 +184,7 @@ class Index:
         if cost_max_us is not None and search_cost_us(view, searched) > cost_max_us:
             raise NotBriefError
         watch.offer(view, plan)
-        self._block_encoder.want(view)
+        self._block_encoder.want(view, plan)
         with nullcontext() if plan.filter is None or cost_max_us is not None else _filtered:
             return search(view, searched)
 
@@ -258,6 +258,7 @@ class Index:
         """Finish the writes under way and release the log. Later writes are refused."""
         self._writes.close()
         self._run_keeper.close()
+        self._block_encoder.close()
         self.maintenance.close()
         self._state.log.close()
 

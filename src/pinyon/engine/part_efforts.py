@@ -4,6 +4,7 @@ from typing import Final
 
 from pinyon.ann.effort import Effort
 from pinyon.ann.graph import Graph
+from pinyon.ann.row_codes import CODES_RECALL_MAX
 from pinyon.engine.part import GRAPH, QUANTISED, Part
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import BlockView
@@ -67,12 +68,19 @@ def scored_count(graph: Graph, pool: int, top_k: int) -> int:
     return len(graph.long_rows) + max(pool // _GRAPH_SCORED_SHARE, _POOL_SHARE * top_k)
 
 
+def may_estimate(plan: SearchPlan) -> bool:
+    """True if codes may choose rows of blocks: what a filter leaves, and what sparse values add, they cannot tell."""
+    is_plain = plan.sparse is None and plan.filter is None and plan.required_indices is None
+    return plan.dense is not None and is_plain and plan.target_recall <= CODES_RECALL_MAX
+
+
 def scored_in_block(part: BlockView, plan: SearchPlan) -> int | None:
     """How many rows of a block in memory are scored, where its codes choose them; None for all."""
     codes = part.block.codes
-    if codes is None or part.row_count < codes.row_count:  # It was not full when the view was taken.
+    # It may not have been full when the view was taken.
+    if codes is None or part.row_count < codes.row_count or not may_estimate(plan):
         return None
-    return codes.pool_for(plan.top_k, plan.target_recall)
+    return codes.pool_for(plan.top_k)
 
 
 def quantised_effort(part: Part, plan: SearchPlan) -> Effort:

@@ -1,8 +1,8 @@
 """A query over a view: score its rows, keep the best, score these exactly, sort.
 
-With a dense vector, every row is scored, and what sparse values add is known exactly by then. With only a sparse one,
-the rows that share an index with it are. Numbers are kept as "goodness" (see `pinyon.ann.exact`): larger is better for
-every metric.
+With a dense vector, every row is scored, but for those that the codes of a full block say are far, and what sparse
+values add is known exactly by then. With only a sparse one, the rows that share an index with it are. Numbers are kept
+as "goodness" (see `pinyon.ann.exact`): larger is better for every metric.
 """
 
 from dataclasses import dataclass
@@ -31,9 +31,6 @@ from pinyon.model.record import Float32s, Int64s, Mask, Match, UInt32s
 _GATHER_SHARE = 8
 """Below one row in so many, scoring only the chosen rows is cheaper than scoring the block: copying rows costs about
 as much as reading them."""
-
-_MASKED_SHARE = 4
-"""Below one row in so many, scoring the rows that may be results is cheaper than estimating all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,20 +132,25 @@ def _dense_candidates(view: MemtableView, hits: _SparseHits, plan: SearchPlan) -
 
 def _score_block(view: MemtableView, part: BlockView, hits: _SparseHits, plan: SearchPlan) -> _Scored:
     mask = _mask(view, part, hits.required, plan.filter)
-    rows = None if plan.sparse is not None else _chosen(part, mask, plan)
-    if rows is None:
-        rows = np.arange(part.row_count) if mask is None else np.flatnonzero(mask)
+    found = _estimated(part, mask, plan)
+    if found is not None:
+        return found
+    rows = np.arange(part.row_count) if mask is None else np.flatnonzero(mask)
     return _Scored(part, rows, _dense_goodness(part.block, part.row_count, rows, plan))
 
 
-def _chosen(part: BlockView, mask: Mask | None, plan: SearchPlan) -> Int64s | None:
-    """The rows that codes say are worth a score; None where all that may be results are to be scored."""
-    assert plan.dense is not None
-    pool = scored_in_block(part, plan)
-    if pool is None or (mask is not None and np.count_nonzero(mask) * _MASKED_SHARE < part.row_count):
+def _estimated(part: BlockView, alive: Mask | None, plan: SearchPlan) -> _Scored | None:
+    """The rows that codes say are worth a score; None where all are to be scored."""
+    codes, pool = part.block.codes, scored_in_block(part, plan)
+    if codes is None or pool is None or plan.dense is None:
         return None
-    assert part.block.codes is not None
-    return part.block.codes.chosen(plan.dense, pool, mask)
+    chosen = codes.chosen(plan.dense, pool, alive)
+    if len(chosen.rows) < pool:
+        return None
+    goodness = _dense_goodness(part.block, part.row_count, chosen.rows, plan)
+    if not codes.are_enough(chosen, goodness, plan.dense, plan.top_k):
+        return None
+    return _Scored(part, chosen.rows, goodness)
 
 
 def _add_dots(

@@ -88,7 +88,7 @@ def _result_cost_us(blocks: Sequence[BlockView], view: View, plan: SearchPlan) -
 def _block_cost_us(block: BlockView, plan: SearchPlan) -> float:
     assert plan.dense is not None
     filtering = 0.0 if plan.filter is None else _FILTERED_ROW_US * value_count(plan.filter)
-    pool = None if plan.sparse is not None else scored_in_block(block, plan)
+    pool = scored_in_block(block, plan)
     if pool is None:
         return block.row_count * (_NUMBER_US * len(plan.dense) + filtering)
     return block.row_count * (_CODE_US + filtering) + pool * _GATHERED_NUMBER_US * len(plan.dense)

@@ -53,8 +53,9 @@ def _text(path: Path) -> str:
 def stand_back(niceness: int) -> None:
     """Let other threads go before this one, on Linux. Threads that are started from here inherit it."""
     if sys.platform == "linux":
-        # Of this thread alone, on Linux; elsewhere it would be the whole process.
-        os.nice(niceness)
+        # Of this thread alone, on Linux; elsewhere it would be the whole process. Where it is forbidden, all are equal.
+        with contextlib.suppress(OSError):
+            os.nice(niceness)
 
 
 def give_back_memory() -> None:

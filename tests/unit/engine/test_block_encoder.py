@@ -14,7 +14,7 @@ from pinyon.engine.operations import DeleteRecords, UpsertRecords
 from pinyon.engine.search_cost import search_cost_us
 from pinyon.filter.parser import parse
 from pinyon.model.batches import bytes_column
-from pinyon.model.record import Float32s, RecordBatch
+from pinyon.model.record import Float32s, RecordBatch, SparseVector
 from pinyon.protobuf.struct import encode_metadata
 from tests.unit.engine.searched_index import clustered, definition_of, new_database, plan, write
 
@@ -85,28 +85,59 @@ def test_short_vectors_are_not_encoded() -> None:
     assert later.waiting == []
 
 
-def test_what_codes_choose_is_alive_and_passes_the_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_codes_choose_is_alive() -> None:
+    later = Later()
+    index = encoded(later)
+    index.write(DeleteRecords("n", [str(row) for row in range(0, FULL, 3)]))
+    alive = {str(row) for row in range(len(ROWS)) if row % 3 or row >= FULL}
+    for query in QUERIES:
+        assert found(index, query) <= alive
+    assert recall(index) >= 0.99
+    index.write(DeleteRecords("n", [str(row) for row in range(len(ROWS) - 7)]))
+    assert len(found(index, QUERIES[0])) == 7
+
+
+def test_with_a_filter_all_rows_that_pass_are_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     later = Later()
     index = new_index(later)
     metadata = bytes_column([encode_metadata({"half": row % 2}) for row in range(FULL)])
     index.write(UpsertRecords("n", RecordBatch([str(row) for row in range(FULL)], ROWS[:FULL], None, metadata)))
     found(index, QUERIES[0])
     later.do()
-    index.write(DeleteRecords("n", [str(row) for row in range(0, FULL, 3)]))
-    alive = {str(row) for row in range(FULL) if row % 3}
-    odd = {str(row) for row in range(1, FULL, 2)}
-    for query in QUERIES:
-        assert found(index, query) <= alive
-        assert found(index, query, filter=parse({"half": 1})) <= alive & odd
-    assert recall(index) >= 0.99
-    assert recall(index, filter=parse({"half": 1})) >= 0.99
 
     def chosen(*_: object) -> None:
-        raise AssertionError("too few rows pass for estimates to be worth it")
+        raise AssertionError("what a filter leaves near a query, codes cannot tell")
 
     monkeypatch.setattr(RowCodes, "chosen", chosen)
-    index.write(DeleteRecords("n", [str(row) for row in range(FULL) if row % 10]))
-    assert recall(index) == 1.0
+    assert recall(index, filter=parse({"half": 1})) == 1.0
+
+
+@pytest.mark.parametrize("top_k", [10, 100])
+def test_rows_that_are_all_the_same_are_results_all_the_same(top_k: int) -> None:
+    index = encoded(Later(), np.ones((FULL, DIMENSION), np.float32))
+    assert len(found(index, np.ones(DIMENSION, np.float32), top_k=top_k)) == top_k
+
+
+def test_what_no_codes_are_used_for_asks_for_none() -> None:
+    later = Later()
+    index = new_index(later)
+    write(index, ROWS)
+    sparse = SparseVector(np.array([1], np.uint32), np.ones(1, np.float32))
+    found(index, QUERIES[0], sparse=sparse)
+    found(index, QUERIES[0], filter=parse({"a": 1}))
+    found(index, QUERIES[0], target_recall=1.0)
+    assert later.waiting == []
+
+
+def test_a_closed_index_encodes_no_more() -> None:
+    later = Later()
+    index = new_index(later)
+    write(index, ROWS)
+    found(index, QUERIES[0])
+    blocks = codes(index)
+    index.close()
+    later.do()
+    assert blocks == [None, None] == codes(index)
 
 
 def test_a_view_from_before_a_block_was_full_does_not_see_what_came_later() -> None:
@@ -138,13 +169,3 @@ def test_a_search_costs_less_with_codes() -> None:
     later.do()
     assert search_cost_us(view, plan(QUERIES[0])) < before_us / 2
     assert search_cost_us(view, plan(QUERIES[0], target_recall=1.0)) == before_us
-
-
-def test_what_the_first_block_of_a_memtable_takes_the_others_take() -> None:
-    later = Later()
-    index = encoded(later, clustered(2 * FULL, DIMENSION))
-    first, second = codes(index)
-    assert first is not None
-    assert second is not None
-    assert first.pool == second.pool
-    assert recall(index) >= 0.99
