@@ -146,7 +146,7 @@ class Maintenance:
                 work = self._next_work(is_idle=True)
             except PinyonError:
                 return False
-            is_working = self._is_working or self._is_flush_due
+            is_working = self._is_working or self.is_flushing
         is_flush_due = self._state.namespaces.memory_bytes >= self._options.idle_flush_bytes
         return not is_working and not is_flush_due and (work is None or work.name == _COMPARE)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
@@ -208,6 +209,21 @@ def test_a_flush_that_failed_is_begun_again_and_loses_nothing(kept: Kept, caplog
     assert kept.memory_bytes > 0, "what was written after the first attempt waits for the next flush"
     kept.tick()
     assert not kept.flushes
+
+
+def test_an_index_is_not_settled_while_it_is_flushed(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    flush = flush_module.flush
+
+    def observed(*arguments: Any) -> None:
+        seen.append(kept.index.maintenance.is_settled)
+        flush(*arguments)
+
+    monkeypatch.setattr(maintenance_module, "flush", observed)
+    kept.write()
+    kept.index.maintenance.flush()
+    assert seen == [False]
+    assert kept.index.maintenance.is_settled
 
 
 def test_no_other_flush_is_begun_because_one_is_under_way(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
