@@ -30,7 +30,7 @@ _UNMEASURED_POOL_SHARE: Final = 2
 _MARGIN: Final = 1.0
 """Standard errors by which a measured recall must exceed a target."""
 
-_POOLS: Final = (4, 8, 16, 32, 64, 128)
+_POOLS: Final = (4, 8, 16, 32, 64, 128, 256, 512)
 _COUNTS: Final = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192)
 """Sizes of pools and counts that are tried, as multiples of the number of rows to find."""
 

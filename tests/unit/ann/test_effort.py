@@ -180,3 +180,14 @@ def test_a_graph_is_not_measured_with_counts_that_cost_more_than_others() -> Non
     nearest = np.arange(200).reshape(2, 100)
     table = measure_graph(lambda number, effort: nearest[number][: effort.pool // 100], nearest, 100_000)
     assert table.measurements[-1].effort == Effort(3200)
+
+
+def test_a_pool_of_thousands_is_tried_before_all_rows_are_scored() -> None:
+    nearest = np.arange(80).reshape(8, 10)
+
+    def search(number: int, effort: Effort) -> np.ndarray:
+        return nearest[number] if effort.pool >= 3000 else nearest[number, :5]
+
+    effort = measure_quantised(search, nearest, 100_000, 300, 0.97, 0.995).effort_for(0.97)
+    assert effort is not None
+    assert effort.pool == 5120
