@@ -185,6 +185,13 @@ def metadata_rows(batch: RecordBatch) -> list[dict[str, Any]]:
     return [{} if batch.metadata is None else decode_metadata(batch.metadata[row]) for row in range(len(batch))]
 
 
+def test_minus_zero_in_metadata_is_zero_for_both_readers():
+    vector = pb.Vector(id="a", values=[1.0] * DIMENSION)
+    vector.metadata.update({"n": -0.0})
+    body = pb.UpsertRequest(vectors=[vector]).SerializeToString()
+    assert plain(upsert._decode_columns(body, DIMENSION)) == plain(upsert._decode_scalar(body, DIMENSION))
+
+
 @pytest.mark.parametrize("dense", [True, False])
 @given(data=st.data())
 def test_both_readers_of_upserts_give_what_the_official_package_wrote(dense, data):

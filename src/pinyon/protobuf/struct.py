@@ -185,7 +185,8 @@ def _encode_list(members: list[str]) -> bytes:
 
 def _encode_number(number: float) -> bytes:
     try:
-        return _NUMBER_VALUE.pack(0x11, _finite(number))
+        # Plus zero makes minus zero zero: the cache above takes them for the same.
+        return _NUMBER_VALUE.pack(0x11, _finite(number) + 0.0)
     except OverflowError as error:
         raise InvalidArgumentError("Number is too large for a float64") from error
 

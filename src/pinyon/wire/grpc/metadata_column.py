@@ -64,7 +64,7 @@ def _doubtful_rows(data: Bytes, offsets: Int64s) -> Int64s:
         entries.irregular,
         rows_with_repeated_keys(data, entries),
         entries.row[_like_operator(data, entries)],
-        entries.row[numbers[_not_finite(data, entries.value_start[numbers])]],
+        entries.row[numbers[_are_odd(data, entries.value_start[numbers])]],
         entries.row[lists[members.irregular]],
     ]
     if not _is_ascii(data, entries.value_start[numbers]):
@@ -79,10 +79,11 @@ def _like_operator(data: Bytes, entries: Entries) -> Mask:
     return found
 
 
-def _not_finite(data: Bytes, positions: Int64s) -> Mask:
-    """Which of the numbers are NaN or infinity."""
-    finite: Mask = np.isfinite(items_at(data, positions, 8).view("<f8"))
-    return ~finite
+def _are_odd(data: Bytes, positions: Int64s) -> Mask:
+    """Which of the numbers are NaN, infinity, or minus zero, which is written as zero."""
+    numbers = items_at(data, positions, 8).view("<f8")
+    odd: Mask = ~np.isfinite(numbers) | ((numbers == 0) & np.signbit(numbers))
+    return odd
 
 
 def _is_ascii(data: Bytes, numbers: Int64s) -> bool:
