@@ -232,9 +232,7 @@ def main() -> None:
     add = parser.add_argument
     add("--part", choices=[*PARTS, "both"], default="both")
     add("--namespaces", type=int, default=100_000, metavar="N", help="an index takes no more than [%(default)s]")
-    add("--data", default=dataset.SYNTHETIC, metavar="FILE", help="npy or parquet, glove or synthetic [%(default)s]")
-    add("--queries", type=Path, metavar="FILE", help="npy or parquet file; default: some of the vectors, set aside")
-    add("--rows", type=int, default=1_000_000, metavar="N", help="more than there are makes copies [%(default)s]")
+    dataset.add_options(parser, data=dataset.SYNTHETIC, rows=1_000_000)
     add("--memory-limit", default="320MB", metavar="SIZE", help="of the server with these rows [%(default)s]")
     options = parser.parse_args()
     path = RESULTS / "footprint.json"

@@ -49,10 +49,9 @@ class Bench:
 
     def wait_until_settled(self) -> None:
         """Until all is flushed, merged and has its graphs, and what the first queries set off is done too."""
-        for _ in range(2):
-            self._ask(WARM_UP_S)
-            while not self._server.request("GET", "/pinyon/report")["indexes"][0]["is_settled"]:
-                time.sleep(0.2)
+        self._ask(WARM_UP_S)
+        while not self._server.request("GET", "/pinyon/report")["indexes"][0]["is_settled"]:
+            time.sleep(0.2)
 
     def measure(self, writers: Writers | None = None) -> dict[str, float]:
         """One phase. The server's CPU is that of all it does, writing included."""
@@ -160,14 +159,8 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.under_ingest", description=__doc__)
-    add = parser.add_argument
-    add(
-        "--data", default=dataset.GLOVE, metavar="FILE",
-        help="npy or parquet file with vectors, `glove` (the default) or `synthetic`",
-    )  # fmt: skip
-    add("--queries", type=Path, metavar="FILE", help="npy or parquet file; default: some of the vectors, set aside")
-    add("--rows", type=int, default=100_000, metavar="N", help="in the index before anything is measured [%(default)s]")
-    add("--seconds", type=float, default=10.0, metavar="S", help="of each phase [%(default)s]")
+    dataset.add_options(parser, rows=100_000)
+    parser.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of each phase [%(default)s]")
     return parser.parse_args()
 
 

@@ -56,14 +56,9 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    dataset.add_options(parser)
     add = parser.add_argument
-    add(
-        "--data", default=dataset.GLOVE, metavar="FILE",
-        help="npy or parquet file with vectors, `glove` (the default) or `synthetic`",
-    )  # fmt: skip
-    add("--queries", type=Path, metavar="FILE", help="npy or parquet file; default: some of the vectors, set aside")
     add("--metadata", type=Path, metavar="FILE", help="parquet file whose fields the records carry too")
-    add("--rows", type=int, metavar="N", help="how many vectors; more than there are makes copies with noise")
     add("--query-count", type=int, default=1000, metavar="N", help="[%(default)s]")
     add("--metric", default="cosine", choices=["cosine", "euclidean", "dotproduct"], help="[%(default)s]")
     add(

@@ -1,5 +1,6 @@
 """The vectors that a session uses: given as files, those of a public package, or made from a seed."""
 
+import argparse
 import subprocess
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,6 +26,17 @@ BLOCK_ROWS: Final = 100_000
 class Dataset(NamedTuple):
     vectors: Floats
     queries: Floats
+
+
+def add_options(parser: argparse.ArgumentParser, *, data: str = GLOVE, rows: int | None = None) -> None:
+    """Have a command take the arguments `data`, `queries` and `rows` of `load`, with these defaults."""
+    add = parser.add_argument
+    add("--data", default=data, metavar="FILE", help="npy or parquet file, `glove` or `synthetic` [%(default)s]")
+    add("--queries", type=Path, metavar="FILE", help="npy or parquet file; default: some of the vectors, set aside")
+    add(
+        "--rows", type=int, default=rows, metavar="N",
+        help=f"how many vectors; more than there are makes copies with noise [{rows or 'all'}]",
+    )  # fmt: skip
 
 
 def load(

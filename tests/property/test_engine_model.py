@@ -302,6 +302,13 @@ class EngineMachine(RuleBasedStateMachine):
         expected = listed_ids(self.model.records(name), prefix, after, limit)
         assert self.index.list_ids(name, prefix, after, limit) == (self.written, expected)
 
+    @rule(prefix=st.sampled_from(["", "n", "x"]), after=st.none() | names, limit=st.integers(1, 3))
+    def list_namespaces(self, prefix: str, after: str | None, limit: int) -> None:
+        there = self.model.record_counts()
+        expected = listed_ids(there, prefix, after, limit)
+        total_count = sum(name.startswith(prefix) for name in there)
+        assert self.index.list_namespaces(prefix, after, limit) == (expected, total_count)
+
     @invariant()
     def views_show_what_they_showed(self) -> None:
         one = np.ones(DIMENSION, np.float32) if self.is_dense else None

@@ -14,7 +14,7 @@ from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Candidates, Encoder, Quantised, train
 from pinyon.ann.space import choose_space
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Mask
+from pinyon.model.record import Float32s
 
 CODES_RECALL_MAX: Final = 0.99
 """For more, all rows are to be scored."""
@@ -47,10 +47,6 @@ class RowCodes:
         """How many rows to choose; None where all are to be scored."""
         pool = max(_POOL_MIN, _POOL_TIMES * top_k)
         return pool if pool * _POOL_SHARE <= self.row_count else None
-
-    def chosen(self, query: Float32s, pool: int, alive: Mask | None) -> Candidates:
-        """The `pool` rows with the best estimates, ascending, of those in `alive`, `(row_count,)`; None for all."""
-        return self.quantised.candidates(query, pool, alive=alive)
 
     def are_enough(self, chosen: Candidates, goodness: Float32s, query: Float32s, top_k: int) -> bool:
         """True if hardly any row that was not chosen is among the best `top_k`; `goodness` is that of the chosen."""

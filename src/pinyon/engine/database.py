@@ -28,7 +28,7 @@ from pinyon.engine.data_directory import INDEXES, LOG, index_directory
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
 from pinyon.engine.memory_budget import options_within
-from pinyon.engine.opening import IndexOpener
+from pinyon.engine.opening import Closed, IndexOpener
 from pinyon.engine.report import ClosedReport, Report, report_of
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
 from pinyon.errors import (
@@ -219,9 +219,9 @@ class Database:
     def _open(self, definition: IndexDefinition) -> None:
         """Open an index, or keep why it stays closed."""
         found = self._opener.open(definition)
-        if isinstance(found, str):
-            self._why_closed[definition.name] = found
-            log_event(log, logging.ERROR, "an index stays closed", index=definition.name, reason=found)
+        if isinstance(found, Closed):
+            self._why_closed[definition.name] = found.reason
+            log_event(log, logging.ERROR, "an index stays closed", index=definition.name, reason=found.reason)
         else:
             self._indexes[definition.name] = found
 

@@ -220,6 +220,15 @@ class Index:
         with self._state.lock:
             return self._state.lsn, self._state.namespaces.record_counts.copy()
 
+    def list_namespaces(self, prefix: str, after: str | None, limit: int) -> tuple[list[str], int]:
+        """Up to `limit` names with `prefix` that come after `after`, and how many have the prefix in all.
+
+        Of namespaces that have records or were declared, by name.
+        """
+        with self._state.lock:
+            names = self._state.namespaces.names()
+        return names.page(prefix, after, limit)
+
     def describe_namespace(self, name: str) -> NamespaceDescription | None:
         """Numbers of one namespace; None if it has no records and was not declared."""
         with self._state.lock:

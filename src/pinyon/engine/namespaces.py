@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 
 from pinyon.engine.namespace import Namespace, locate
+from pinyon.engine.namespace_names import NamespaceNames
 from pinyon.engine.operations import (
     CreateNamespace,
     DeleteNamespace,
@@ -53,6 +54,7 @@ class Namespaces:
         self.emptied: dict[str, None] = {}
         self.record_counts: dict[str, int] = {}
         self.memory_bytes = 0
+        self._names: NamespaceNames | None = None
 
     def apply(self, operation: Operation, lsn: Lsn) -> None:
         """Carry out one operation, while nobody else reads."""
@@ -90,6 +92,12 @@ class Namespaces:
         self._carry_out(operation, lsn)
         self.memory_bytes += self._memory_bytes(operation.namespace) - before
         self._count_records(operation.namespace)
+
+    def names(self) -> NamespaceNames:
+        """The names of `record_counts`, under the index's lock; pages of them need none."""
+        if self._names is None:
+            self._names = NamespaceNames(self.record_counts)
+        return self._names
 
     def existing_or_new(self, name: str) -> Namespace:
         """The namespace of that name, which begins to exist if it does not."""
@@ -139,10 +147,13 @@ class Namespaces:
 
     def _count_records(self, name: str) -> None:
         namespace = self.by_name.get(name)
+        count_before = len(self.record_counts)
         if namespace is not None and namespace.is_listed:
             self.record_counts[name] = namespace.record_count
         else:
             self.record_counts.pop(name, None)
+        if len(self.record_counts) != count_before:
+            self._names = None
 
     def _memory_bytes(self, name: str) -> int:
         namespace = self.by_name.get(name)

@@ -9,6 +9,7 @@ An index that cannot be opened stays closed, and the others are served:
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pinyon.engine.data_directory import INDEXES, LOG, index_directory
@@ -20,6 +21,13 @@ from pinyon.model.index import IndexDefinition
 from pinyon.storage.protocol import Storage
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """An index that could not be opened, and why, for clients and the operator."""
+
+    reason: str
 
 
 class _Files(NamedTuple):
@@ -46,19 +54,19 @@ class IndexOpener:
         self._new_salt = new_salt
         self._log_file_bytes_max = log_file_bytes_max
 
-    def open(self, definition: IndexDefinition) -> Index | str:
-        """Open an index, or say why it stays closed, for clients and the operator. A defect is raised."""
+    def open(self, definition: IndexDefinition) -> Index | Closed:
+        """Open an index, or say why it stays closed. A defect is raised."""
         try:
             files = self._read(definition)
             _check_begun(definition, files.log)
             index = self._new_index(definition, *files)
         except (DataLossError, FailedPreconditionError, NotFoundError, UnavailableError) as error:
-            return _why_closed(definition, error, _after_failed_read(definition, error))
+            return _closed(definition, error, _after_failed_read(definition, error))
         try:
             self._repair(definition, files)
         except (NotFoundError, UnavailableError) as error:
             index.close()
-            return _why_closed(definition, error, _after_failed_repair(definition))
+            return _closed(definition, error, _after_failed_repair(definition))
         return index
 
     def create(self, definition: IndexDefinition) -> Index:
@@ -103,8 +111,8 @@ def _check_begun(definition: IndexDefinition, file_log: FileLog) -> None:
         )
 
 
-def _why_closed(definition: IndexDefinition, error: PinyonError, what_follows: str) -> str:
-    return f"The index {definition.name} is closed: {error.message}. {what_follows}"
+def _closed(definition: IndexDefinition, error: PinyonError, what_follows: str) -> Closed:
+    return Closed(f"The index {definition.name} is closed: {error.message}. {what_follows}")
 
 
 def _after_failed_read(definition: IndexDefinition, error: PinyonError) -> str:

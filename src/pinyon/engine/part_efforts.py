@@ -32,29 +32,23 @@ _UNTUNED_GRAPH_POOL: Final = 128
 """Rows scored exactly while it is not known how many are needed."""
 
 
-def is_exact(part: Part, plan: SearchPlan, row_count: int, *, has_filter: bool) -> bool:
-    """True if all of the `row_count` rows that may be results are to be scored: they are few, or nothing else does."""
-    if part.live.structures is None or row_count <= max(EXACT_ROWS_MAX, plan.top_k) or plan.target_recall >= 1:
-        return True
-    # A filter may leave so little of a graph that the quantised rows must do.
-    has_graph = not has_filter and uses_graph(part, plan)
-    if has_graph:
-        return False
+def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: bool) -> str | None:
+    """What chooses which of the `row_count` rows that may be results are scored; None where all of them are.
+
+    All are where they are few, or nothing else does. GRAPH comes before QUANTISED, but for a filter that leaves few of
+    its rows. As it may find too few of those that are left, it is used only where QUANTISED would do too.
+    """
+    structures = part.live.structures
+    if structures is None or row_count <= max(EXACT_ROWS_MAX, plan.top_k) or plan.target_recall >= 1:
+        return None
+    has_graph = structures.graph is not None and part.live.reach(GRAPH, plan.target_recall, plan.top_k).is_reached
+    if has_graph and not has_filter:
+        return GRAPH
     reach = part.live.reach(QUANTISED, plan.target_recall, plan.top_k)
     is_for_all = reach.effort is not None and reach.effort.pool >= row_count
-    return is_for_all or not reach.is_reached
-
-
-def uses_graph(part: Part, plan: SearchPlan) -> bool:
-    """True if there is a graph that finds what is wanted, as far as it was measured."""
-    structures = part.live.structures
-    has_graph = structures is not None and structures.graph is not None
-    return has_graph and part.live.reach(GRAPH, plan.target_recall, plan.top_k).is_reached
-
-
-def is_for_graph(part: Part, allowed_count: int) -> bool:
-    """True if a filter leaves enough rows for a graph to find them among the others."""
-    return _GRAPH_SHARE * allowed_count >= part.row_count
+    if is_for_all or not reach.is_reached:
+        return None
+    return GRAPH if has_graph and _GRAPH_SHARE * row_count >= part.row_count else QUANTISED
 
 
 def graph_pool(part: Part, plan: SearchPlan) -> int:

@@ -24,16 +24,8 @@ from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.ann.postings import ScannedRows
 from pinyon.ann.quantised import Aim
-from pinyon.engine.part import Part
-from pinyon.engine.part_efforts import (
-    EXACT_ROWS_MAX,
-    graph_pool,
-    is_exact,
-    is_for_graph,
-    quantised_effort,
-    scored_count,
-    uses_graph,
-)
+from pinyon.engine.part import GRAPH, Part
+from pinyon.engine.part_efforts import EXACT_ROWS_MAX, graph_pool, quantised_effort, scored_count, structure_for
 from pinyon.engine.runs import RowPostings
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.sparse_search import rows_with_all_in
@@ -44,7 +36,10 @@ from pinyon.filter.select import select
 from pinyon.model.record import Float32s, Int64s, Lsn, SparseVector, UInt32s
 
 _SCORED_AT_ONCE: Final = 16_384
-"""Rows that are scored exactly at once."""
+"""Rows that are scored exactly at once where they lie."""
+
+_COPIED_BYTES: Final = 4 * 1024 * 1024
+"""… and the vectors that are copied for it."""
 
 _ENOUGH_ALIVE: Final = 0.8
 """The share of the rows that a structure is asked for that must be alive: more than elsewhere may have died there."""
@@ -68,10 +63,12 @@ def search_part(part: Part, lsn: Lsn, plan: SearchPlan) -> Hits:
         return _best_sparse(part, lsn, plan, sparse, allowed)
     structures = part.live.structures
     row_count = part.row_count if allowed is None else len(allowed)
-    if structures is None or is_exact(part, plan, row_count, has_filter=allowed is not None):
+    structure = structure_for(part, plan, row_count, has_filter=allowed is not None)
+    if structures is None or structure is None:
         rows = _alive(part, lsn, np.arange(part.rows.start, part.rows.stop)) if allowed is None else allowed
         return _best_scored(part, rows, plan, sparse)
-    rows = _candidates(part, lsn, plan, allowed, structures)
+    graph = structures.graph if structure == GRAPH else None
+    rows = _candidates(part, lsn, plan, allowed, structures, graph)
     if len(sparse.rows):
         rows = np.union1d(rows, _sparse_candidates(part, lsn, plan, allowed, structures, sparse))
     return _best_scored(part, rows, plan, sparse)
@@ -153,14 +150,16 @@ def _that_may(part: Part, lsn: Lsn, hits: Hits, allowed: Int64s | None) -> Hits:
     return hits if may is None else Hits(hits.rows[may], hits.goodness[may])
 
 
-def _candidates(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, structures: Structures) -> Int64s:
-    """Rows that are alive and allowed and may be the nearest by their dense vectors."""
+def _candidates(
+    part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, structures: Structures, graph: Graph | None
+) -> Int64s:
+    """Rows that are alive and allowed and may be the nearest by their dense vectors; `graph` is asked first."""
     assert plan.dense is not None
     wanted = plan.top_k if part.live.alive_count >= plan.top_k else part.alive_count(lsn)
     if allowed is not None:
         wanted = min(plan.top_k, len(allowed))
-    if structures.graph is not None and uses_graph(part, plan):
-        rows = _from_graph(part, lsn, plan, allowed, structures.graph)
+    if graph is not None:
+        rows = _from_graph(part, lsn, plan, allowed, graph)
         if rows is not None and len(rows) >= wanted:
             return rows
     effort = quantised_effort(part, plan)
@@ -182,19 +181,17 @@ def _with_dead(part: Part, count: int) -> int:
 
 
 def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, graph: Graph) -> Int64s | None:
-    """Rows of the graph that are alive and allowed; None where it is not the way to find enough of them."""
+    """Rows of the graph that are alive and allowed; None where they are too few."""
     assert plan.dense is not None
     pool = graph_pool(part, plan)
     if allowed is None:
         rows = _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
         enough = min(pool, part.live.alive_count) * _ENOUGH_ALIVE
-    elif is_for_graph(part, len(allowed)):
+    else:
         # As many allowed rows are near the query as elsewhere, or there is something that both have in common.
         count = pool * part.row_count // len(allowed)
         found = graph.search(plan.dense, count + count // 4)
         rows, enough = found[is_member(found, allowed)], pool
-    else:
-        return None
     return np.sort(rows[: scored_count(graph, pool, plan.top_k)]) if len(rows) >= enough else None
 
 
@@ -217,12 +214,14 @@ def _sparse_candidates(
 def _best_scored(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Hits:
     """The best of `rows`, all of which may be results, by their exact scores."""
     assert plan.dense is not None
-    goodness = np.concatenate([np.zeros(0), *(_scores(part, chunk, plan, sparse) for chunk in _chunks(rows))])
+    at_once = _SCORED_AT_ONCE if _is_range(rows) else max(_COPIED_BYTES // plan.dense.nbytes, EXACT_ROWS_MAX)
+    chunks = (rows[start : start + at_once] for start in range(0, len(rows), at_once))
+    goodness = np.concatenate([np.zeros(0), *(_scores(part, chunk, plan, sparse) for chunk in chunks)])
     return _best(rows, goodness, plan.top_k)
 
 
-def _chunks(rows: Int64s) -> list[Int64s]:
-    return [rows[start : start + _SCORED_AT_ONCE] for start in range(0, len(rows), _SCORED_AT_ONCE)]
+def _is_range(rows: Int64s) -> bool:
+    return len(rows) > 0 and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
 
 
 def _scores(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Float64s:
@@ -230,8 +229,7 @@ def _scores(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Float64
     assert plan.dense is not None
     dense = part.live.segment.dense
     assert dense is not None
-    is_range = len(rows) > 0 and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
-    vectors: Float32s = dense.slice(int(rows[0]), int(rows[-1]) + 1) if is_range else dense.rows(rows)
+    vectors: Float32s = dense.slice(int(rows[0]), int(rows[-1]) + 1) if _is_range(rows) else dense.rows(rows)
     dots = exact_sparse.dots_at(rows, sparse.rows, sparse.goodness)
     if len(rows) <= EXACT_ROWS_MAX:
         return exact.exact_goodness(vectors, plan.dense, plan.metric) + dots

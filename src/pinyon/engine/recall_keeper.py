@@ -81,8 +81,7 @@ class RecallKeeper:
             for live in segments:
                 example = examples.get(_namespace(live))
                 if example is not None and not live.guess and QUANTISED not in live.efforts:
-                    times = _LARGER_TIMES if _partition_count(live) > example.partition_count else 1
-                    live.guess = {name: table.scaled(times) for name, table in example.efforts.items()}
+                    live.guess = _guess(live, example)
             self._examples = examples
 
     def wants_graph_opened(self, live: LiveSegment) -> bool:
@@ -237,6 +236,13 @@ def _falls_short(live: LiveSegment, structure: str, wanted: float) -> bool:
     """True if what was measured with a structure does not say how to find what is wanted, of few or of many rows."""
     names = [structure, for_many(structure)] if is_for_many(live) else [structure]
     return any(name not in live.efforts or live.efforts[name].effort_for(wanted) is None for name in names)
+
+
+def _guess(live: LiveSegment, example: _Example) -> dict[str, EffortTable]:
+    """What a search of a segment may take, by another one."""
+    if _partition_count(live) <= example.partition_count:
+        return example.efforts
+    return {name: table.scaled(_LARGER_TIMES) for name, table in example.efforts.items()}
 
 
 def _namespace(live: LiveSegment) -> str:

@@ -144,7 +144,7 @@ def _estimated(part: BlockView, alive: Mask | None, plan: SearchPlan) -> _Scored
     codes, pool = part.block.codes, scored_in_block(part, plan)
     if codes is None or pool is None or plan.dense is None:
         return None
-    chosen = codes.chosen(plan.dense, pool, alive)
+    chosen = codes.quantised.candidates(plan.dense, pool, alive=alive)
     if len(chosen.rows) < pool:
         return None
     goodness = _dense_goodness(part.block, part.row_count, chosen.rows, plan)

@@ -8,16 +8,14 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from pinyon.engine.part import Part
+from pinyon.engine.part import GRAPH, Part
 from pinyon.engine.part_efforts import (
     EXACT_ROWS_MAX,
     graph_pool,
-    is_exact,
-    is_for_graph,
     quantised_effort,
     scored_count,
     scored_in_block,
-    uses_graph,
+    structure_for,
 )
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.structures import Structures
@@ -101,10 +99,11 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
     if plan.filter is not None:
         rows, selecting = _selection(part, structures, plan.filter)
     scored_us = _SCORED_NUMBER_US * len(plan.dense)
-    if structures is None or is_exact(part, plan, rows, has_filter=plan.filter is not None):
+    structure = structure_for(part, plan, rows, has_filter=plan.filter is not None)
+    if structures is None or structure is None:
         is_scattered = plan.filter is not None or rows <= EXACT_ROWS_MAX
         return selecting + rows * (scored_us if is_scattered else _NUMBER_US * len(plan.dense))
-    if structures.graph is not None and uses_graph(part, plan) and (plan.filter is None or is_for_graph(part, rows)):
+    if structure == GRAPH and structures.graph is not None:
         pool = graph_pool(part, plan)
         searched = pool * part.row_count / max(rows, 1)
         return selecting + searched * _GRAPH_ROW_US + scored_count(structures.graph, pool, plan.top_k) * scored_us

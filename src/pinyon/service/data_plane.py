@@ -237,11 +237,10 @@ class DataPlane:
         """List namespaces by name."""
         limit = validation.page_size(request.limit, limits.LIST_PAGE_MAX, limits.LIST_PAGE_MAX)
         after = entry_before(request.pagination_token)
-        names = sorted(name for name in self._index.record_counts()[1] if name.startswith(request.prefix))
-        rest = [name for name in names if after is None or name > after]
-        token = token_after(rest[limit - 1]) if len(rest) > limit else None
-        described = map(self._index.describe_namespace, rest[:limit])
-        return NamespacePage([item for item in described if item is not None], len(names), token)
+        names, total_count = self._index.list_namespaces(request.prefix, after, limit + 1)
+        token = token_after(names[limit - 1]) if len(names) > limit else None
+        described = map(self._index.describe_namespace, names[:limit])
+        return NamespacePage([item for item in described if item is not None], total_count, token)
 
     def describe_namespace(self, name: str) -> NamespaceDescription:
         """Describe one namespace; the default one always exists."""

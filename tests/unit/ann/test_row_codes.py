@@ -24,7 +24,7 @@ def recall(codes: RowCodes, rows: Float32s, queries: Float32s, metric: Metric) -
     shares, fallbacks = [], 0
     for query in queries:
         goodness = exact.exact_goodness(rows, query, metric)
-        chosen = codes.chosen(query, pool, None)
+        chosen = codes.quantised.candidates(query, pool)
         if codes.are_enough(chosen, goodness[chosen.rows].astype(np.float32), query, 10):
             shares.append(share_found(chosen.rows, np.argsort(-goodness, kind="stable")[:10]))
         else:
@@ -64,7 +64,7 @@ def test_near_copies_lose_nothing(metric: Metric) -> None:
 def test_of_rows_that_are_all_the_same_the_chosen_are_not_enough(metric: Metric) -> None:
     for value in (0.0, 1.0):
         rows = np.full((4096, 128), value, np.float32)
-        chosen = codes_of(rows, metric).chosen(rows[0], 256, None)
+        chosen = codes_of(rows, metric).quantised.candidates(rows[0], 256)
         goodness = exact.exact_goodness(rows[chosen.rows], rows[0], metric).astype(np.float32)
         assert not codes_of(rows, metric).are_enough(chosen, goodness, rows[0], 10)
 

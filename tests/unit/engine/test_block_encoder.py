@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pinyon.ann.quantised import Quantised
 from pinyon.ann.row_codes import RowCodes
 from pinyon.engine.background import Work
 from pinyon.engine.block import block_rows
@@ -105,10 +106,10 @@ def test_with_a_filter_all_rows_that_pass_are_scored(monkeypatch: pytest.MonkeyP
     found(index, QUERIES[0])
     later.do()
 
-    def chosen(*_: object) -> None:
+    def candidates(*_: object, **__: object) -> None:
         raise AssertionError("what a filter leaves near a query, codes cannot tell")
 
-    monkeypatch.setattr(RowCodes, "chosen", chosen)
+    monkeypatch.setattr(Quantised, "candidates", candidates)
     assert recall(index, filter=parse({"half": 1})) == 1.0
 
 

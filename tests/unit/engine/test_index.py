@@ -243,6 +243,36 @@ def test_counts_once_given_never_change(index: Index) -> None:
     assert before == {"n": 1}
 
 
+def test_lists_of_namespaces_follow_each_that_begins_or_ends(index: Index) -> None:
+    def listed() -> list[str]:
+        return index.list_namespaces("", None, 10)[0]
+
+    assert listed() == []
+    index.write(upsert("a"))
+    assert listed() == ["n"]
+    index.write(CreateNamespace("declared", None))
+    assert listed() == ["declared", "n"]
+    index.write(DeleteRecords("n", ["a"]))
+    assert listed() == ["declared"]
+    index.write(DeleteNamespace("declared", keep_declared=True))
+    assert listed() == ["declared"]
+    index.write(DeleteNamespace("declared"))
+    assert listed() == []
+
+
+def test_a_list_of_namespaces_sees_those_that_began_before_it(index: Index) -> None:
+    def begin_and_list(thread: int) -> None:
+        for number in range(50):
+            name = f"{thread}/{number:02}"
+            index.write(CreateNamespace(name, None))
+            assert index.list_namespaces(name, None, 10) == ([name], 1)
+        first, total_count = index.list_namespaces(f"{thread}/", f"{thread}/39", 20)
+        assert (first, total_count) == ([f"{thread}/{number}" for number in range(40, 50)], 50)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(begin_and_list, range(4)))
+
+
 def test_a_restart_finds_the_same_and_goes_on() -> None:
     storage = MemoryStorage()
     index = open_index(storage)

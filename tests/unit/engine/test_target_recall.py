@@ -13,7 +13,7 @@ from pinyon.engine.compaction import compact
 from pinyon.engine.index import Index
 from pinyon.engine.operations import DeleteRecords, UpsertRecords
 from pinyon.engine.part import LiveSegment
-from pinyon.engine.part_efforts import is_exact
+from pinyon.engine.part_efforts import structure_for
 from pinyon.engine.part_search import search_part
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.segment_build import BuildOptions
@@ -209,6 +209,22 @@ def test_a_new_segment_is_searched_as_far_as_one_that_was_tuned() -> None:
     assert fresh.reach("quantised", 0.9) == tuned.reach("quantised", 0.9)
 
 
+def test_a_larger_segment_is_searched_in_more_partitions_than_the_one_that_was_tuned() -> None:
+    index = searched_index(ROWS, tags={TAG: "0.9"})
+    new = np.random.default_rng(8).standard_normal((8000, 24), dtype=np.float32)
+    index.write(UpsertRecords("n", RecordBatch([f"new {row}" for row in range(8000)], new, None, None)))
+    index.maintenance.flush()
+    tuned, fresh = (part.live for part in index.read("n")[0].parts)
+    index.maintenance.tick()
+    known, guessed = (live.reach("quantised", 0.9).effort for live in (tuned, fresh))
+    assert known is not None
+    assert guessed is not None
+    assert known.probes is not None
+    assert guessed.probes is not None
+    assert 1.4 * known.probes <= guessed.probes <= 1.5 * known.probes + 1
+    assert guessed.pool == known.pool
+
+
 def test_a_merged_segment_is_searched_as_far_as_one_that_was_tuned_before_it_went() -> None:
     index = searched_index(ROWS, tags={TAG: "0.9"})
     tuned = segment_of(index)
@@ -292,8 +308,13 @@ def test_what_is_promised_is_found_of_many_results_too(
 
 def test_where_all_rows_would_be_scored_they_are_not_estimated_first() -> None:
     (part,) = searched_index(ROWS, tags={TAG: "0.9"}).read("n")[0].parts
-    assert not is_exact(part, plan(QUERIES[0], top_k=500, target_recall=0.9), len(ROWS), has_filter=False)
-    assert is_exact(part, plan(QUERIES[0], top_k=2000, target_recall=0.9), len(ROWS), has_filter=False)
+
+    def structure(top_k: int) -> str | None:
+        asked = plan(QUERIES[0], top_k=top_k, target_recall=0.9)
+        return structure_for(part, asked, len(ROWS), has_filter=False)
+
+    assert structure(500) == "quantised"
+    assert structure(2000) is None
 
 
 def test_efforts_for_many_results_are_kept_beside_those_for_few(many_asked: Uneven) -> None:
