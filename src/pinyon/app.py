@@ -30,7 +30,7 @@ from pinyon.service.records import Records
 from pinyon.settings import ModelSettings, ServerSettings, Settings
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.lock import lock_directory
-from pinyon.storage.machine import machine_memory_bytes
+from pinyon.storage.machine import machine_memory_bytes, save_memory
 from pinyon.telemetry import configure, log_event
 from pinyon.wire.asgi import Application, Gate
 from pinyon.wire.closed_routes import ClosedRoutes
@@ -190,6 +190,7 @@ def run(settings: Settings) -> None:
     configure(settings.telemetry.level)
     root = Path(settings.server.data_dir)
     storage = LocalStorage(root)
+    save_memory(is_scarce=settings.server.memory_limit_bytes is not None)
     # One thread a matrix product: queries run beside one another already, and threads of BLAS spin while they wait.
     # Eight clients over 100,000 rows got 8 answers a second from two processors with two threads, 112 with one.
     with lock_directory(root), threadpoolctl.threadpool_limits(1, user_api="blas"):

@@ -48,7 +48,7 @@ _DUPLICATE_SHARE: Final = 0.5
 _COPY_SHARE: Final = 0.02
 """… and a query of a caller is one: rows that are near to what was asked are what makes it easy."""
 
-_CHUNK_BYTES: Final = 8 * 1024 * 1024
+_CHUNK_BYTES: Final = 4 * 1024 * 1024
 _FIRST_ROWS: Final = 256
 _TINY: Final = 1e-300
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -146,20 +146,19 @@ class Tuner:
         structure = self._structures.quantised
         promised = target_recall + _MARGIN
         goals = [1 - (1 - recall) / loss_times for recall in (promised, max(promised, _MEASURED_RECALL_MIN))]
-        best_of_all: dict[int, Int64s] = {}
+        ranks: dict[int, Int64s] = {}
 
         def search(number: int, effort: Effort) -> Int64s:
             self._check()
-            query = sample.queries[number]
             if effort.probes is not None:
-                found = structure.candidates(query, effort.pool + 1, probes=effort.probes)
+                found = structure.candidates(sample.queries[number], effort.pool + 1, probes=effort.probes)
                 return self._best(sample, number, found.rows)
             # Smaller pools of all rows are parts of the largest one.
-            if number not in best_of_all:
-                found = structure.candidates(query, pool_max(sample.top_k) + 1)
-                best_of_all[number] = found.rows[np.argsort(-found.estimates)]
-            rows = np.union1d(best_of_all[number][: effort.pool + 1], self._structures.space.long_rows)
-            return self._best(sample, number, rows)
+            if number not in ranks:
+                ranks[number] = self._ranks(sample, number)
+            found_count = int(np.searchsorted(ranks[number], effort.pool, side="right"))
+            nearest: Int64s = sample.nearest[number]
+            return nearest[:found_count]
 
         return measure_quantised(
             search,
@@ -182,18 +181,36 @@ class Tuner:
             max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
         )
 
+    def _ranks(self, sample: _Sample, number: int) -> Int64s:
+        """The places, ascending, that the rows found for a query have among all rows in the order of estimates.
+
+        Places from the largest pool on are left out. Long rows, which are in every pool, are in place 0.
+        """
+        found = self._structures.quantised.candidates(sample.queries[number], pool_max(sample.top_k) + 1)
+        places = np.empty(len(found.rows), np.int64)
+        places[np.argsort(-found.estimates)] = np.arange(len(places))
+        places[is_member(found.rows, self._structures.space.long_rows)] = 0
+        return np.sort(places[self._is_found(sample, number, found.rows)])
+
     def _best(self, sample: _Sample, number: int, rows: Int64s) -> Int64s:
         """As many of the true neighbours as the found rows are worth."""
         nearest: Int64s = sample.nearest[number]
+        return nearest[: np.count_nonzero(self._is_found(sample, number, rows))]
+
+    def _is_found(self, sample: _Sample, number: int, rows: Int64s) -> Mask:
+        """Which of some rows are true neighbours, or as good."""
+        nearest = sample.nearest[number]
         if not sample.has_ties[number]:
-            return nearest[np.isin(nearest, rows)]
+            return np.isin(rows, nearest)
         query = sample.queries[number]
-        found = self._goodness(query, rows[~is_member(rows, self.rows)])
         least = _rounded_down(self._goodness(query, nearest).min())
-        return nearest[: np.count_nonzero(found >= least)]
+        return (self._goodness(query, rows) >= least) & ~is_member(rows, self.rows)
 
     def _goodness(self, query: Float32s, rows: Int64s) -> Float64s:
-        return exact.exact_goodness(self._dense.rows(rows), query, self._metric)
+        step = max(_CHUNK_BYTES // (4 * len(query)), 1)
+        parts = (rows[start : start + step] for start in range(0, len(rows), step))
+        scored = [exact.exact_goodness(self._dense.rows(part), query, self._metric) for part in parts]
+        return np.concatenate([np.zeros(0), *scored])
 
     def _samples(
         self, near_share: float, rng: np.random.Generator, *, has_many: bool

@@ -1,6 +1,8 @@
 """What the kernel tells about memory, and what is said where it does not."""
 
 import mmap
+import platform
+import subprocess
 import sys
 from pathlib import Path
 
@@ -53,3 +55,47 @@ def test_memory_that_is_free_is_given_back():
     give_back_memory()
     assert before - process_memory().anonymous_bytes > 20_000_000
     assert last
+
+
+_AFTER_LARGE_BLOCKS = """
+import sys
+from pinyon.storage.machine import process_memory, save_memory
+save_memory(is_scarce=sys.argv[1] == "scarce")
+for _ in range(2):
+    large = bytes(range(256)) * 65_536
+    above = [bytes(1000) for _ in range(3000)]  # What lies above it keeps the heap from shrinking.
+    del large
+print(process_memory().anonymous_bytes)
+"""
+
+_AFTER_THREADS = """
+import ctypes, threading
+from pinyon.storage.machine import save_memory
+save_memory(is_scarce=False)
+all_are_there = threading.Barrier(8)
+threads = [threading.Thread(target=lambda: (bytes(100_000), all_are_there.wait())) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc = ctypes.CDLL(None)
+libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+libc.fflush(None)
+"""
+
+
+def _printed(script: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+glibc_only = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators are not told anything")
+
+
+@glibc_only
+def test_where_memory_is_scarce_large_blocks_are_given_back_at_once():
+    kept, given_back = (int(_printed(_AFTER_LARGE_BLOCKS, name)) for name in ("plenty", "scarce"))
+    assert kept - given_back > 12_000_000
+
+
+@glibc_only
+def test_threads_share_two_arenas():
+    assert _printed(_AFTER_THREADS).count("<heap nr=") == 2
