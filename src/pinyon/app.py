@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import os
 import signal
 import socket
 import sys
@@ -27,7 +28,7 @@ from pinyon.service.control_plane import ControlPlane
 from pinyon.service.data_plane import DataPlane
 from pinyon.service.inference import Inference
 from pinyon.service.records import Records
-from pinyon.settings import ModelSettings, ServerSettings, Settings
+from pinyon.settings import ModelSettings, SearchSettings, ServerSettings, Settings
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.lock import lock_directory
 from pinyon.storage.machine import machine_memory_bytes, save_memory
@@ -217,7 +218,7 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
             run_later=runs.submit,
             flush_later=flushes.submit,
             work_later=work.submit,
-            maintenance_options=MaintenanceOptions(target_recall=settings.search.target_recall),
+            maintenance_options=maintenance_options(settings.search),
             memory_limit_bytes=limit_bytes,
         )
         stack.enter_context(contextlib.closing(database))
@@ -265,6 +266,12 @@ def memory_limit_bytes(server: ServerSettings) -> int | None:
         return server.memory_limit_bytes
     machine_bytes = machine_memory_bytes()
     return None if machine_bytes is None else machine_bytes // 2
+
+
+def maintenance_options(search: SearchSettings) -> MaintenanceOptions:
+    """What settings say of the maintenance of indexes."""
+    threads = search.graph_threads or os.cpu_count() or 1
+    return MaintenanceOptions(target_recall=search.target_recall, graph_threads=threads)
 
 
 def _gate(settings: Settings, workers: Workers, model_workers: Workers) -> Gate:

@@ -131,6 +131,15 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
             f"index may have its own, by its tag {TARGET_RECALL_TAG}.",
         ),
     ] = TARGET_RECALL
+    graph_threads: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=_THREADS_MAX,
+            description="Threads that build a graph once writing pauses; 0 for as many as there are processors. On "
+            "Linux they stand back from those that answer.",
+        ),
+    ] = 0
 
 
 class LogSettings(msgspec.Struct, frozen=True, kw_only=True):

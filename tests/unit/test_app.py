@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pinyon.app import memory_limit_bytes
-from pinyon.settings import ServerSettings
+from pinyon.app import maintenance_options, memory_limit_bytes
+from pinyon.settings import SearchSettings, ServerSettings
 from tests.server_process import ServerProcess
 
 
@@ -25,6 +25,12 @@ def test_half_of_the_machine_is_planned_with_where_nothing_is_given(monkeypatch:
     assert memory_limit_bytes(ServerSettings(memory_limit="256MiB")) == 256 * 1024 * 1024
     monkeypatch.setattr("pinyon.app.machine_memory_bytes", lambda: None)
     assert memory_limit_bytes(ServerSettings()) is None
+
+
+def test_graphs_are_built_on_all_processors_where_nothing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinyon.app.os.cpu_count", lambda: 6)
+    assert maintenance_options(SearchSettings()).graph_threads == 6
+    assert maintenance_options(SearchSettings(graph_threads=2)).graph_threads == 2
 
 
 def test_settings_reach_the_report_and_the_report_wants_a_key(tmp_path: Path) -> None:

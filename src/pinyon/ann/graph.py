@@ -46,8 +46,9 @@ def build(
     should_stop: Callable[[], bool],
     held_back: Int64s | None = None,
     measure: "Callable[[Graph], None] | None" = None,
+    threads: int = 1,
 ) -> bytes | None:
-    """Build a graph on this thread, which releases the GIL but for a few milliseconds at a time.
+    """Build a graph, which releases the GIL but for a few milliseconds at a time.
 
     Args:
         chunks: all rows in order, as stored, each `(m, dimension)` float32.
@@ -57,6 +58,7 @@ def build(
         held_back: a few rows, ascending, that are added last.
         measure: called with the graph of the others before that. A row that is in a graph is found more easily than a
             query that is not.
+        threads: that add rows, this one among them. Only with one, the same rows give the same graph.
 
     Returns:
         The graph's bytes; None if it was told to stop.
@@ -74,13 +76,13 @@ def build(
             mine = later[(later >= seen) & (later < seen + len(part))]
             waiting.append(part[mine - seen])
             keys = np.delete(np.arange(seen, seen + len(part)), mine - seen)
-            index.add(keys.astype(np.uint64), codec.rows(part[keys - seen]), threads=1)
+            index.add(keys.astype(np.uint64), codec.rows(part[keys - seen]), threads=threads)
             seen += len(part)
     assert seen == row_count, "the chunks have all rows"
     if measure is not None:
         measure(Graph(index, codec))
     if len(later):
-        index.add(later.astype(np.uint64), codec.rows(np.concatenate(waiting)), threads=1)
+        index.add(later.astype(np.uint64), codec.rows(np.concatenate(waiting)), threads=threads)
     return index.save()
 
 

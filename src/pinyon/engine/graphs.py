@@ -27,9 +27,14 @@ _CHUNK_ROWS: Final = 8192
 
 
 def build_graph(
-    store: SegmentStore, live: LiveSegment, should_stop: Callable[[], bool], tuner: Tuner, target_recall: float
+    store: SegmentStore,
+    live: LiveSegment,
+    should_stop: Callable[[], bool],
+    tuner: Tuner,
+    target_recall: float,
+    threads: int = 1,
 ) -> dict[str, EffortTable] | None:
-    """Build the graph of a segment and write its file, which no manifest names yet.
+    """Build the graph of a segment on some threads, and write its file, which no manifest names yet.
 
     Returns:
         What efforts it takes, as `LiveSegment.efforts`, measured with the queries of `tuner`; None if it was told to
@@ -44,6 +49,7 @@ def build_graph(
         should_stop,
         held_back=tuner.rows,
         measure=lambda unfinished: measured.update(tuner.graph(target_recall, unfinished)),
+        threads=threads,
     )
     if content is None:
         return None

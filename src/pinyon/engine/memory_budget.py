@@ -1,14 +1,18 @@
 """How a memory limit is shared out: what an index may keep in memory, and what building may take.
 
-A quarter is for memtables, over all indexes; a quarter for what is built at a time, a graph, or a segment with the rows
-that its partitions are made of. The rest is for requests, for what small things add up to, and for what the allocator
-holds back. Mapped files are not counted: the kernel takes their memory back when it is needed.
+Of what the server does not take without any data, a quarter is for memtables, over all indexes. A quarter of all is for
+what is built at a time, a graph, or a segment with the rows that its partitions are made of. The rest is for requests,
+for what small things add up to, and for what the allocator holds back. Mapped files are not counted: the kernel takes
+their memory back when it is needed.
 """
 
 from dataclasses import replace
 from typing import Final
 
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
+
+_SERVER_BYTES: Final = 48 * 1024 * 1024
+"""What the server takes without any data (measured, rounded up)."""
 
 _MEMTABLES_SHARE: Final = 4
 _INDEX_SHARE: Final = 24
@@ -27,13 +31,13 @@ _MERGE_ROWS_MIN: Final = 20_000
 
 def options_within(limit_bytes: int, options: MaintenanceOptions = MAINTENANCE_OPTIONS) -> MaintenanceOptions:
     """The options, with the bounds that keep a server within its memory; none becomes looser than it was."""
-    memtables = limit_bytes // _MEMTABLES_SHARE
+    spare_bytes = max(limit_bytes - _SERVER_BYTES, limit_bytes // 2)
     merge_rows = max(limit_bytes // _MERGE_SHARE // _MERGE_ROW_BYTES, _MERGE_ROWS_MIN)
     compaction = options.compaction
     return replace(
         options,
-        memtables_bytes_max=memtables,
-        memtable_bytes_max=min(options.memtable_bytes_max, limit_bytes // _INDEX_SHARE),
+        memtables_bytes_max=spare_bytes // _MEMTABLES_SHARE,
+        memtable_bytes_max=min(options.memtable_bytes_max, spare_bytes // _INDEX_SHARE),
         graph_build_bytes_max=limit_bytes // _GRAPH_SHARE,
         build=replace(
             options.build, sample_bytes_max=min(options.build.sample_bytes_max, limit_bytes // _SAMPLE_SHARE)

@@ -128,7 +128,8 @@ class RecallKeeper:
         check = self._state.check_open
         tuner = Tuner(live, self._state.definition().metric, check=check, queries_max=GRAPH_QUERIES)
         wanted = self._wanted
-        efforts = build_graph(self._state.store, live, lambda: self._is_gone(live), tuner, wanted)
+        threads = self._options.graph_threads
+        efforts = build_graph(self._state.store, live, lambda: self._is_gone(live), tuner, wanted, threads)
         if efforts is not None:
             self._tuned_for[live.number, GRAPH] = wanted
             live.efforts = {**live.efforts, **efforts}

@@ -19,7 +19,7 @@ BUILD = BuildOptions(dedicated_rows_min=500)
 
 def test_shares_of_a_small_limit() -> None:
     options = options_within(256 * MIB)
-    assert options.memtables_bytes_max == 64 * MIB
+    assert options.memtables_bytes_max == 52 * MIB
     assert 3 * options.memtable_bytes_max <= options.memtables_bytes_max
     assert options.graph_build_bytes_max == 64 * MIB
     assert options.build.sample_bytes_max == 8 * MIB

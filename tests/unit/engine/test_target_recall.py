@@ -2,12 +2,14 @@
 
 import logging
 from dataclasses import replace
-from typing import NamedTuple
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import pytest
 
+from pinyon.ann import graph
 from pinyon.ann.effort import Effort, EffortTable, Measurement
 from pinyon.engine.compaction import compact
 from pinyon.engine.index import Index
@@ -349,3 +351,16 @@ def test_a_graph_that_does_not_find_few_is_not_asked_for_many() -> None:
     live.efforts = {"graph": reaches, "graph 100": EffortTable()}
     assert live.reach("graph", 0.9, 10) == (True, Effort(200))
     assert live.reach("graph", 0.9, 11) == (False, None)
+
+
+def test_a_graph_is_built_on_as_many_threads_as_the_options_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def build(*arguments: Any, **options: Any) -> bytes | None:
+        seen.append(options["threads"])
+        return graph.build(*arguments, **options)
+
+    monkeypatch.setattr("pinyon.engine.graphs.graph", SimpleNamespace(build=build, build_bytes=graph.build_bytes))
+    index = searched_index(ROWS, graph_rows_min=1000, graph_threads=3)
+    assert seen == [3]
+    assert found(index, plan(ROWS[0], top_k=1)) == ["0"]
