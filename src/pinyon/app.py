@@ -270,8 +270,8 @@ def memory_limit_bytes(server: ServerSettings) -> int | None:
 
 def maintenance_options(search: SearchSettings) -> MaintenanceOptions:
     """What settings say of the maintenance of indexes."""
-    threads = search.graph_threads or os.cpu_count() or 1
-    return MaintenanceOptions(target_recall=search.target_recall, graph_threads=threads)
+    threads = search.build_threads or os.cpu_count() or 1
+    return MaintenanceOptions(target_recall=search.target_recall, build_threads=threads)
 
 
 def _gate(settings: Settings, workers: Workers, model_workers: Workers) -> Gate:

@@ -131,13 +131,13 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
             f"index may have its own, by its tag {TARGET_RECALL_TAG}.",
         ),
     ] = TARGET_RECALL
-    graph_threads: Annotated[
+    build_threads: Annotated[
         int,
         Meta(
             ge=0,
             le=_THREADS_MAX,
-            description="Threads that build a graph once writing pauses; 0 for as many as there are processors. On "
-            "Linux they stand back from those that answer.",
+            description="Threads that build graphs once writing pauses, and measure how to search them; 0 for as many "
+            "as there are processors. On Linux they stand back from those that answer.",
         ),
     ] = 0
 

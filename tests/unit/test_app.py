@@ -29,8 +29,8 @@ def test_half_of_the_machine_is_planned_with_where_nothing_is_given(monkeypatch:
 
 def test_graphs_are_built_on_all_processors_where_nothing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pinyon.app.os.cpu_count", lambda: 6)
-    assert maintenance_options(SearchSettings()).graph_threads == 6
-    assert maintenance_options(SearchSettings(graph_threads=2)).graph_threads == 2
+    assert maintenance_options(SearchSettings()).build_threads == 6
+    assert maintenance_options(SearchSettings(build_threads=2)).build_threads == 2
 
 
 def test_settings_reach_the_report_and_the_report_wants_a_key(tmp_path: Path) -> None:

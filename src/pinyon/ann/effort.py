@@ -128,21 +128,23 @@ def _between(low: Effort, high: Effort, share: float, probes_share: float) -> Ef
     return Effort(pool, ceil(low.probes + probes_share * (high.probes - low.probes)))
 
 
-def measure(
-    search: Callable[[int, Effort], Int64s], nearest: Int64s, efforts: Sequence[Effort], target_recall: float = 1.0
-) -> EffortTable:
+Search = Callable[[Effort], Iterable[Int64s]]
+"""Finds rows for every sample query with an effort, scores them exactly, and gives the best, at least k where there are
+as many."""
+
+
+def measure(search: Search, nearest: Int64s, efforts: Sequence[Effort], target_recall: float = 1.0) -> EffortTable:
     """Try efforts, and keep those that are worth their cost.
 
     Args:
-        search: finds rows for `(number of a sample query, effort)`, scores them exactly, and returns the best of them,
-            at least k where there are as many.
+        search: what efforts are told to.
         nearest: `(q, k)` int64, the true nearest rows of each sample query.
         efforts: to try, cheapest first.
         target_recall: no effort is tried beyond the first that reaches it.
     """
     kept: list[Measurement] = []
     for effort in efforts:
-        recalls = np.array([_recall(search(number, effort), rows) for number, rows in enumerate(nearest)])
+        recalls = np.array([_recall(found, rows) for found, rows in zip(search(effort), nearest, strict=True)])
         measured = Measurement(effort, float(recalls.mean()), float(recalls.std() / np.sqrt(len(recalls))))
         if not kept or measured.sure_recall > kept[-1].sure_recall:
             kept.append(measured)
@@ -161,7 +163,7 @@ def pool_max(count: int) -> int:
 
 
 def measure_quantised(
-    search: Callable[[int, Effort], Int64s],
+    search: Search,
     nearest: Int64s,
     row_count: int,
     partition_count: int,
@@ -205,9 +207,7 @@ def _rising(measurements: Iterable[Measurement]) -> EffortTable:
     return EffortTable(tuple(kept))
 
 
-def measure_graph(
-    search: Callable[[int, Effort], Int64s], nearest: Int64s, row_count: int, target_recall: float = 1.0
-) -> EffortTable:
+def measure_graph(search: Search, nearest: Int64s, row_count: int, target_recall: float = 1.0) -> EffortTable:
     """The table of a graph; arguments as of `measure`."""
     count = nearest.shape[1]
     counts = sorted({min(factor * count, row_count) for factor in _COUNTS if factor * count <= _COUNT_MAX})

@@ -13,7 +13,11 @@ is to be expected in a row of length 1. Rows that are far longer (`Space.long_ro
 usearch is imported when a graph is first built or opened, because that takes longer than opening an index.
 """
 
+import contextlib
+import os
+import threading
 from collections.abc import Callable, Iterable
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -31,6 +35,9 @@ _CONNECTIVITY: Final = 16
 _EXPANSION_ADD: Final = 128
 _ROWS_ADDED: Final = 1000
 """Rows added by one call, which takes a fifth of a second."""
+
+_INDEXES_MAX: Final = os.cpu_count() or 1
+"""Of usearch over the same bytes, each with a table of 8 bytes a row."""
 
 _SEED: Final = 1
 """Of the rotation; part of the format."""
@@ -102,9 +109,13 @@ class Graph:
 
     def __init__(self, index: "Index", codec: "_Codec", buffer: memoryview | None = None) -> None:
         """Use `view`."""
-        self._index = index
         self._buffer = buffer  # usearch reads it, and does not keep it from going away.
         self._codec = codec
+        # An index of usearch answers one call at a time, so there is one for each processor that searches.
+        self._free: SimpleQueue[Index] = SimpleQueue()
+        self._free.put(index)
+        self._opening = threading.Lock()
+        self._opened_count = 1
         self.long_rows: Final = codec.space.long_rows
         self.row_count: Final = len(index)
 
@@ -116,11 +127,7 @@ class Graph:
             ValueError: these are not the bytes of a graph of such rows.
         """
         codec = _Codec(space)
-        index = codec.new_index()
-        try:
-            index.view(buffer)
-        except RuntimeError as error:
-            raise ValueError(f"not a graph: {error}") from error
+        index = codec.view(buffer)
         if (len(index), index.ndim) != (row_count, codec.width):
             raise ValueError(f"a graph of {len(index)} × {index.ndim} numbers, expected {row_count} × {codec.width}")
         return cls(index, codec, buffer)
@@ -135,8 +142,41 @@ class Graph:
 
         `(m,)` int64, nearest first. A search is as broad as its answer: `count` is the effort.
         """
-        found = self._index.search(self._codec.query(query), min(count, self.row_count), threads=1)
-        rows: Int64s = found.keys.astype(np.int64)
+        encoded = self._codec.query(query)
+        index = self._free_index()
+        try:
+            found = index.search(encoded, min(count, self.row_count), threads=1)
+        finally:
+            self._free.put(index)
+        return self._behind_long_rows(found.keys.astype(np.int64))
+
+    def search_all(self, queries: Float32s, count: int, threads: int = 1) -> list[Int64s]:
+        """What `search` finds for each of `queries`, `(q, dimension)`, by some threads at once."""
+        from usearch.index import BatchMatches
+
+        encoded = np.array([self._codec.query(query) for query in queries])
+        index = self._free_index()
+        try:
+            found = index.search(encoded, min(count, self.row_count), threads=threads)
+        finally:
+            self._free.put(index)
+        if not isinstance(found, BatchMatches):  # Of a single query.
+            return [self._behind_long_rows(found.keys.astype(np.int64))]
+        answers = zip(found.keys, found.counts.tolist(), strict=True)
+        return [self._behind_long_rows(keys[:length].astype(np.int64)) for keys, length in answers]
+
+    def _free_index(self) -> "Index":
+        """An index that nobody searches, or that is free again soon."""
+        with contextlib.suppress(Empty):
+            return self._free.get_nowait()
+        with self._opening:
+            if self._buffer is not None and self._opened_count < _INDEXES_MAX:
+                index = self._codec.view(self._buffer)
+                self._opened_count += 1
+                return index
+        return self._free.get()
+
+    def _behind_long_rows(self, rows: Int64s) -> Int64s:
         if not len(self.long_rows):
             return rows
         return np.concatenate((self.long_rows, rows[~np.isin(rows, self.long_rows)]))
@@ -165,6 +205,14 @@ class _Codec:
             expansion_search=1,
             enable_key_lookups=False,
         )
+
+    def view(self, buffer: memoryview) -> "Index":
+        index = self.new_index()
+        try:
+            index.view(buffer)
+        except RuntimeError as error:
+            raise ValueError(f"not a graph: {error}") from error
+        return index
 
     def rows(self, dense: Float32s) -> NDArray[np.int8]:
         return self._rounded(self.space.graph_rows(dense))

@@ -19,7 +19,7 @@ class MaintenanceOptions:
         idle_ticks: ticks with hardly a write that make a pause.
         quiet_bytes: memory that a tick's writes may take to count as hardly any.
         graph_rows_min: rows of a dedicated segment from which on it gets a graph; 0 for never.
-        graph_threads: that build a graph.
+        build_threads: threads that build a graph, and that measure how broadly to search it.
         graph_build_bytes_max: memory that building a graph may take; larger segments keep to their partitions.
         memtables_bytes_max: memory of the memtables of all indexes together, from which on the largest are flushed.
         target_recall: what an index without the tag for it promises.
@@ -33,7 +33,7 @@ class MaintenanceOptions:
     idle_ticks: int = 3
     quiet_bytes: int = 1024 * 1024
     graph_rows_min: int = 10_000
-    graph_threads: int = 1
+    build_threads: int = 1
     graph_build_bytes_max: int = 4 * 1024 * 1024 * 1024
     memtables_bytes_max: int = 512 * 1024 * 1024
     target_recall: float = TARGET_RECALL

@@ -126,9 +126,10 @@ class RecallKeeper:
         """Build the graph of a segment and let it be searched, unless the segment goes meanwhile."""
         assert live.structures is not None
         check = self._state.check_open
-        tuner = Tuner(live, self._state.definition().metric, check=check, queries_max=GRAPH_QUERIES)
+        threads = self._options.build_threads
+        metric = self._state.definition().metric
+        tuner = Tuner(live, metric, check=check, queries_max=GRAPH_QUERIES, threads=threads)
         wanted = self._wanted
-        threads = self._options.graph_threads
         efforts = build_graph(self._state.store, live, lambda: self._is_gone(live), tuner, wanted, threads)
         if efforts is not None:
             self._tuned_for[live.number, GRAPH] = wanted
@@ -186,7 +187,8 @@ class RecallKeeper:
         return is_short and (structure != GRAPH or self._queries(live) is not None)
 
     def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
-        tuner = Tuner(live, self._state.definition().metric, self._queries(live), check=self._state.check_open)
+        metric, threads = self._state.definition().metric, self._options.build_threads
+        tuner = Tuner(live, metric, self._queries(live), check=self._state.check_open, threads=threads)
         wanted = self._wanted
         graph = None if live.structures is None else live.structures.graph
         measured: dict[str, EffortTable] = {}

@@ -13,7 +13,7 @@ of ten times as many neighbours, a part of the queries is enough for the 100: ro
 there are enough. Rows that were moved away would have pools grow to thousands, where queries from outside lose nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -50,6 +50,10 @@ _COPY_SHARE: Final = 0.02
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _FIRST_ROWS: Final = 256
+_FOUND_BYTES: Final = 4 * 1024 * 1024
+_FOUND_ROW_BYTES: Final = 12
+"""What a graph finds at once: of each row its number and a distance."""
+
 _TINY: Final = 1e-300
 _LARGEST: Final = float(np.finfo(np.float32).max)
 _ROUNDING: Final = 1e-9
@@ -98,11 +102,12 @@ class Tuner:
         *,
         check: Callable[[], None] = lambda: None,
         queries_max: int = _QUERIES,
+        threads: int = 1,
         seed: int = 1,
     ) -> None:
         """Take `queries`, `(q, dimension)`, or else up to `queries_max` rows, and find their neighbours among all rows.
 
-        `check` is called every few milliseconds, and raises to stop the tuning.
+        `check` is called every few milliseconds, and raises to stop the tuning. A graph is searched by some `threads`.
         """
         assert live.structures is not None
         assert live.segment.dense is not None
@@ -111,6 +116,7 @@ class Tuner:
         self._dense = live.segment.dense
         self._metric = metric
         self._check = check
+        self._threads = threads
         rng = np.random.default_rng(seed)
         self._row_count: Final = live.row_count
         count = min(queries_max, _query_count_max(live.row_count))
@@ -148,7 +154,7 @@ class Tuner:
         goals = [1 - (1 - recall) / loss_times for recall in (promised, max(promised, _MEASURED_RECALL_MIN))]
         ranks: dict[int, Int64s] = {}
 
-        def search(number: int, effort: Effort) -> Int64s:
+        def search_one(number: int, effort: Effort) -> Int64s:
             self._check()
             if effort.probes is not None:
                 found = structure.candidates(sample.queries[number], effort.pool + 1, probes=effort.probes)
@@ -160,6 +166,10 @@ class Tuner:
             nearest: Int64s = sample.nearest[number]
             return nearest[:found_count]
 
+        def search(effort: Effort) -> list[Int64s]:
+            # In more than one thread it takes longer: each search is many short native calls.
+            return [search_one(number, effort) for number in range(len(sample.queries))]
+
         return measure_quantised(
             search,
             sample.nearest,
@@ -169,10 +179,14 @@ class Tuner:
         ).with_losses(loss_times)
 
     def _graph(self, sample: _Sample, target_recall: float, graph: Graph) -> EffortTable:
-        def search(number: int, effort: Effort) -> Int64s:
-            self._check()
-            rows = graph.search(sample.queries[number], effort.pool + 1)
-            return self._best(sample, number, rows[: scored_count(graph, effort.pool + 1, sample.top_k)])
+        def search(effort: Effort) -> Iterator[Int64s]:
+            count = effort.pool + 1
+            step = max(_FOUND_BYTES // (_FOUND_ROW_BYTES * count), self._threads)
+            for start in range(0, len(sample.queries), step):
+                self._check()
+                found = graph.search_all(sample.queries[start : start + step], count, self._threads)
+                for number, rows in enumerate(found, start):
+                    yield self._best(sample, number, rows[: scored_count(graph, count, sample.top_k)])
 
         return measure_graph(
             search,

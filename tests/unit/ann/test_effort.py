@@ -1,5 +1,7 @@
 """The table of efforts knows the least effort for a recall, and never promises what was not measured."""
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from pinyon.ann.effort import (
     Effort,
     EffortTable,
     Measurement,
+    Search,
     effort_for_count,
     measure,
     measure_graph,
@@ -27,6 +30,11 @@ def finds(share: float, number: int) -> Int64s:
     """The first rows of a sample's nearest, and others that are not."""
     count = round(10 * share)
     return np.concatenate([NEAREST[number][:count], -np.arange(1, 11 - count)])
+
+
+def for_each(search: Callable[[int, Effort], Int64s], nearest: Int64s = NEAREST) -> Search:
+    """A search for every query of a sample."""
+    return lambda effort: [search(number, effort) for number in range(len(nearest))]
 
 
 TABLE = EffortTable((measurement(0.8, 100, 10), measurement(0.9, 120, 15), measurement(0.98, 200, None)))
@@ -62,14 +70,14 @@ def test_a_measured_recall_is_trusted_less_its_standard_error() -> None:
 def test_measuring_counts_the_rows_that_were_found() -> None:
     shares = {10: 0.5, 20: 0.4, 30: 0.8, 40: 1.0, 50: 1.0}
     efforts = [Effort(pool) for pool in shares]
-    table = measure(lambda number, effort: finds(shares[effort.pool], number), NEAREST, efforts)
+    table = measure(for_each(lambda number, effort: finds(shares[effort.pool], number)), NEAREST, efforts)
     assert [each.effort.pool for each in table.measurements] == [10, 30, 40]
     assert [each.recall for each in table.measurements] == pytest.approx([0.5, 0.8, 1.0])
     assert [each.standard_error for each in table.measurements] == pytest.approx([0, 0, 0])
 
 
 def test_the_standard_error_is_that_of_the_mean() -> None:
-    table = measure(lambda number, _: finds(number % 2, number), NEAREST, [Effort(10)])
+    table = measure(for_each(lambda number, _: finds(number % 2, number)), NEAREST, [Effort(10)])
     assert table.measurements == (Measurement(Effort(10), 0.5, 0.05),)
 
 
@@ -80,7 +88,7 @@ def test_nothing_is_tried_beyond_the_target() -> None:
         tried.append(effort.pool)
         return finds(effort.pool / 100, number)
 
-    table = measure(search, NEAREST, [Effort(pool) for pool in (50, 90, 100)], 0.9)
+    table = measure(for_each(search), NEAREST, [Effort(pool) for pool in (50, 90, 100)], 0.9)
     assert set(tried) == {50, 90}
     assert table.effort_for(0.9) == Effort(90)
 
@@ -91,7 +99,7 @@ def test_quantised_partitions_get_a_pool_first_and_then_probes() -> None:
         by_probes = 1.0 if effort.probes is None else min(1.0, 0.1 + effort.probes / 20)
         return finds(by_pool * by_probes, number)
 
-    table = measure_quantised(search, NEAREST, 100_000, 64, 0.9, 0.9)
+    table = measure_quantised(for_each(search), NEAREST, 100_000, 64, 0.9, 0.9)
     effort = table.effort_for(0.9)
     assert effort is not None
     assert effort.pool == 160
@@ -112,7 +120,7 @@ def test_what_is_promised_takes_a_smaller_pool_than_what_may_be_asked_for() -> N
         by_probes = 1.0 if effort.probes is None else min(1.0, 0.1 + effort.probes / 20)
         return finds(by_pool * by_probes, number)
 
-    table = measure_quantised(search, NEAREST, 100_000, 64, 0.5, 0.97)
+    table = measure_quantised(for_each(search), NEAREST, 100_000, 64, 0.5, 0.97)
     promised, most = table.effort_for(0.5), table.effort_for(0.97)
     assert promised is not None
     assert most is not None
@@ -125,12 +133,14 @@ def test_what_is_promised_takes_a_smaller_pool_than_what_may_be_asked_for() -> N
 
 
 def test_one_partition_is_always_probed() -> None:
-    table = measure_quantised(lambda number, effort: finds(min(effort.pool / 50, 1), number), NEAREST, 45, 1, 1.0, 1.0)
+    table = measure_quantised(
+        for_each(lambda number, effort: finds(min(effort.pool / 50, 1), number)), NEAREST, 45, 1, 1.0, 1.0
+    )
     assert [each.effort for each in table.measurements] == [Effort(40), Effort(45)]
 
 
 def test_a_graph_is_measured_up_to_the_rows_that_it_has() -> None:
-    table = measure_graph(lambda number, effort: finds(effort.pool / 100, number), NEAREST, 70)
+    table = measure_graph(for_each(lambda number, effort: finds(effort.pool / 100, number)), NEAREST, 70)
     assert table.measurements[-1].effort == Effort(70)
     assert table.effort_for(0.9) is None
 
@@ -178,7 +188,7 @@ def test_queries_that_lose_more_take_more() -> None:
 
 def test_a_graph_is_not_measured_with_counts_that_cost_more_than_others() -> None:
     nearest = np.arange(200).reshape(2, 100)
-    table = measure_graph(lambda number, effort: nearest[number][: effort.pool // 100], nearest, 100_000)
+    table = measure_graph(for_each(lambda number, effort: nearest[number][: effort.pool // 100], nearest), nearest, 100_000)
     assert table.measurements[-1].effort == Effort(3200)
 
 
@@ -188,6 +198,6 @@ def test_a_pool_of_thousands_is_tried_before_all_rows_are_scored() -> None:
     def search(number: int, effort: Effort) -> np.ndarray:
         return nearest[number] if effort.pool >= 3000 else nearest[number, :5]
 
-    effort = measure_quantised(search, nearest, 100_000, 300, 0.97, 0.995).effort_for(0.97)
+    effort = measure_quantised(for_each(search, nearest), nearest, 100_000, 300, 0.97, 0.995).effort_for(0.97)
     assert effort is not None
     assert effort.pool == 5120

@@ -1,9 +1,12 @@
 """A graph finds near rows, says nothing but rows that exist, and refuses bytes that are no graph of them."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
+from usearch.index import Index
 
 from pinyon.ann import graph
 from pinyon.ann.graph import Graph
@@ -93,6 +96,35 @@ def test_threads_get_the_same_answers() -> None:
     alone = [searched.search(query, 30).tolist() for query in queries]
     with ThreadPoolExecutor(8) as pool:
         assert [found.tolist() for found in pool.map(lambda query: searched.search(query, 30), queries)] == alone
+
+
+def test_threads_search_beside_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing here asserts on time: a thread in a search goes on only once as many others are in theirs as may be.
+    monkeypatch.setattr(graph, "_INDEXES_MAX", 3)
+    rows = clustered_vectors(Metric.COSINE, 32, 500).rows
+    searched = Graph.view(memoryview(build(Metric.COSINE, rows)), space_of(Metric.COSINE, rows), 500)
+    alone = [searched.search(row, 5).tolist() for row in rows[:60]]
+    all_search = threading.Barrier(3, timeout=60)
+    search = Index.search
+
+    def search_with_others(*arguments: Any, **options: Any) -> Any:
+        all_search.wait()
+        return search(*arguments, **options)
+
+    monkeypatch.setattr(Index, "search", search_with_others)
+    with ThreadPoolExecutor(6) as pool:  # As there are six, three of them wait for an index.
+        assert [found.tolist() for found in pool.map(lambda row: searched.search(row, 5), rows[:60])] == alone
+
+
+@pytest.mark.parametrize("query_count", [1, 7])
+@pytest.mark.parametrize("metric", Metric)
+def test_many_queries_at_once_find_what_each_finds(metric: Metric, query_count: int) -> None:
+    vectors = clustered_vectors(metric, 32, 300)
+    searched = Graph.view(memoryview(build(metric, vectors.rows)), space_of(metric, vectors.rows), 300)
+    queries = vectors.queries[:query_count]
+    for count in (5, 400):
+        found = searched.search_all(queries, count, threads=3)
+        assert [rows.tolist() for rows in found] == [searched.search(query, count).tolist() for query in queries]
 
 
 @pytest.mark.parametrize("metric", [Metric.DOTPRODUCT, Metric.EUCLIDEAN])

@@ -75,7 +75,7 @@ def test_the_whole_process(limit_bytes: int | None) -> None:
     report = database.report()
     assert report.process.memory_limit_bytes == limit_bytes
     assert report.process.memtables_bytes == report.indexes[0].memtable_bytes > ROWS.nbytes
-    assert report.process.memtables_bytes_max == (512 if limit_bytes is None else 128) * 1024 * 1024
+    assert report.process.memtables_bytes_max == (512 if limit_bytes is None else 116) * 1024 * 1024
     assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
 
 

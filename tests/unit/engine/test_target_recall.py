@@ -361,6 +361,6 @@ def test_a_graph_is_built_on_as_many_threads_as_the_options_say(monkeypatch: pyt
         return graph.build(*arguments, **options)
 
     monkeypatch.setattr("pinyon.engine.graphs.graph", SimpleNamespace(build=build, build_bytes=graph.build_bytes))
-    index = searched_index(ROWS, graph_rows_min=1000, graph_threads=3)
+    index = searched_index(ROWS, graph_rows_min=1000, build_threads=3)
     assert seen == [3]
     assert found(index, plan(ROWS[0], top_k=1)) == ["0"]
