@@ -188,7 +188,8 @@ def test_queries_that_lose_more_take_more() -> None:
 
 def test_a_graph_is_not_measured_with_counts_that_cost_more_than_others() -> None:
     nearest = np.arange(200).reshape(2, 100)
-    table = measure_graph(for_each(lambda number, effort: nearest[number][: effort.pool // 100], nearest), nearest, 100_000)
+    search = for_each(lambda number, effort: nearest[number][: effort.pool // 100], nearest)
+    table = measure_graph(search, nearest, 100_000)
     assert table.measurements[-1].effort == Effort(3200)
 
 
