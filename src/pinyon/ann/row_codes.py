@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from pinyon.ann.estimates import are_enough
 from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Candidates, Encoder, Quantised, train
 from pinyon.ann.space import choose_space
@@ -23,10 +24,6 @@ _POOL_MIN: Final = 256
 _POOL_TIMES: Final = 8
 _POOL_SHARE: Final = 8
 """Rows that are chosen, at least and for each result; where that is more than one row in so many, it saves nothing."""
-
-_ERRORS: Final = 2.0
-"""How many standard errors above its estimate a row that was left is reckoned with. Of real texts, one query in ten
-then has all 8,192 rows of a block scored, and nothing is missed; with 1.5 one in fifty, and one row in 2,000 is."""
 
 _SAMPLE_ROWS: Final = 1024
 _SEED: Final = 1
@@ -51,9 +48,7 @@ class RowCodes:
     def are_enough(self, chosen: Candidates, goodness: Float32s, query: Float32s, top_k: int) -> bool:
         """True if hardly any row that was not chosen is among the best `top_k`; `goodness` is that of the chosen."""
         estimates = self.quantised.space.worth(chosen.estimates, query)
-        last = np.partition(goodness, len(goodness) - top_k)[len(goodness) - top_k]
-        error = np.sqrt(np.mean(np.square(goodness - estimates)))
-        return bool(last - estimates.min() > _ERRORS * error)
+        return are_enough(goodness, estimates, float(estimates.min()), top_k)
 
 
 def encode_rows(dense: Float32s, squared_norms: Float64s, metric: Metric) -> RowCodes:

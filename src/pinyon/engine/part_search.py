@@ -13,19 +13,18 @@ chosen is scored exactly, from the float32 rows of the file. Where too few of th
 looked for, in the end among all rows.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from pinyon.ann import exact, exact_sparse
-from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.ann.postings import ScannedRows
-from pinyon.ann.quantised import Aim
+from pinyon.ann.quantised import Aim, Candidates, Quantised
 from pinyon.engine.part import GRAPH, Part
-from pinyon.engine.part_efforts import EXACT_ROWS_MAX, graph_pool, quantised_effort, scored_count, structure_for
+from pinyon.engine.part_efforts import graph_pool, quantised_effort, scored_count, structure_for
+from pinyon.engine.part_scoring import Hits, best_estimated, best_hits, best_scored
 from pinyon.engine.runs import RowPostings
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.sparse_search import rows_with_all_in
@@ -33,26 +32,12 @@ from pinyon.engine.structures import Structures
 from pinyon.filter.ast import Filter
 from pinyon.filter.scanned_columns import ScannedColumns
 from pinyon.filter.select import select
-from pinyon.model.record import Float32s, Int64s, Lsn, SparseVector, UInt32s
-
-_SCORED_AT_ONCE: Final = 16_384
-"""Rows that are scored exactly at once where they lie."""
-
-_COPIED_BYTES: Final = 4 * 1024 * 1024
-"""… and the vectors that are copied for it."""
+from pinyon.model.record import Int64s, Lsn, SparseVector, UInt32s
 
 _ENOUGH_ALIVE: Final = 0.8
 """The share of the rows that a structure is asked for that must be alive: more than elsewhere may have died there."""
 
 _NO_ROWS: Final = np.zeros(0, np.int64)
-
-
-@dataclass(frozen=True, slots=True)
-class Hits:
-    """Rows of a segment, ascending, and their exact goodness, float64."""
-
-    rows: Int64s
-    goodness: Float64s
 
 
 def search_part(part: Part, lsn: Lsn, plan: SearchPlan) -> Hits:
@@ -65,13 +50,18 @@ def search_part(part: Part, lsn: Lsn, plan: SearchPlan) -> Hits:
     row_count = part.row_count if allowed is None else len(allowed)
     structure = structure_for(part, plan, row_count, has_filter=allowed is not None)
     if structures is None or structure is None:
-        rows = _alive(part, lsn, np.arange(part.rows.start, part.rows.stop)) if allowed is None else allowed
-        return _best_scored(part, rows, plan, sparse)
+        every = _alive(part, lsn, np.arange(part.rows.start, part.rows.stop)) if allowed is None else allowed
+        return best_scored(part, every, plan, sparse)
     graph = structures.graph if structure == GRAPH else None
-    rows = _candidates(part, lsn, plan, allowed, structures, graph)
+    rows = None if graph is None else _from_graph(part, lsn, plan, allowed, graph)
+    if rows is None:
+        found = _from_quantised(part, lsn, plan, allowed, structures.quantised)
+        if not len(sparse.rows):
+            return best_estimated(part, found, structures.space, plan)
+        rows = found.rows
     if len(sparse.rows):
         rows = np.union1d(rows, _sparse_candidates(part, lsn, plan, allowed, structures, sparse))
-    return _best_scored(part, rows, plan, sparse)
+    return best_scored(part, rows, plan, sparse)
 
 
 def matching_rows(part: Part, lsn: Lsn, condition: Filter) -> Int64s:
@@ -141,7 +131,7 @@ def _sparse_hits(part: Part, vector: SparseVector | None) -> Hits:
 
 def _best_sparse(part: Part, lsn: Lsn, plan: SearchPlan, sparse: Hits, allowed: Int64s | None) -> Hits:
     hits = _that_may(part, lsn, sparse, allowed)
-    return _best(hits.rows, hits.goodness, plan.top_k)
+    return best_hits(hits.rows, hits.goodness, plan.top_k)
 
 
 def _that_may(part: Part, lsn: Lsn, hits: Hits, allowed: Int64s | None) -> Hits:
@@ -150,29 +140,27 @@ def _that_may(part: Part, lsn: Lsn, hits: Hits, allowed: Int64s | None) -> Hits:
     return hits if may is None else Hits(hits.rows[may], hits.goodness[may])
 
 
-def _candidates(
-    part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, structures: Structures, graph: Graph | None
-) -> Int64s:
-    """Rows that are alive and allowed and may be the nearest by their dense vectors; `graph` is asked first."""
+def _from_quantised(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, rows: Quantised) -> Candidates:
+    """Quantised rows that are alive and allowed and may be the nearest by their dense vectors."""
     assert plan.dense is not None
-    wanted = plan.top_k if part.live.alive_count >= plan.top_k else part.alive_count(lsn)
-    if allowed is not None:
-        wanted = min(plan.top_k, len(allowed))
-    if graph is not None:
-        rows = _from_graph(part, lsn, plan, allowed, graph)
-        if rows is not None and len(rows) >= wanted:
-            return rows
     effort = quantised_effort(part, plan)
     pool = effort.pool
     if allowed is not None:
         aim = Aim(plan.top_k, plan.target_recall)
-        return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed, aim=aim).rows
-    found = structures.quantised.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
-    rows = _alive(part, lsn, found.rows)
-    if len(rows) >= max(wanted, _ENOUGH_ALIVE * min(pool, part.live.alive_count)):
-        return rows
+        return rows.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed, aim=aim)
+    found = rows.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
+    is_alive = part.live.alive_at(found.rows, lsn)
+    if is_alive is not None:
+        found = Candidates(found.rows[is_alive], found.estimates[is_alive])
+    if len(found.rows) >= max(_wanted(part, lsn, plan), _ENOUGH_ALIVE * min(pool, part.live.alive_count)):
+        return found
     alive = part.live.alive(0, part.live.row_count, lsn)
-    return structures.quantised.candidates(plan.dense, pool, probes=effort.probes, alive=alive).rows
+    return rows.candidates(plan.dense, pool, probes=effort.probes, alive=alive)
+
+
+def _wanted(part: Part, lsn: Lsn, plan: SearchPlan) -> int:
+    """How many results there are, without a filter."""
+    return plan.top_k if part.live.alive_count >= plan.top_k else part.alive_count(lsn)
 
 
 def _with_dead(part: Part, count: int) -> int:
@@ -192,7 +180,9 @@ def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, 
         count = pool * part.row_count // len(allowed)
         found = graph.search(plan.dense, count + count // 4)
         rows, enough = found[is_member(found, allowed)], pool
-    return np.sort(rows[: scored_count(graph, pool, plan.top_k)]) if len(rows) >= enough else None
+    found_count, rows = len(rows), rows[: scored_count(graph, pool, plan.top_k)]
+    wanted = _wanted(part, lsn, plan) if allowed is None else min(plan.top_k, len(allowed))
+    return np.sort(rows) if found_count >= enough and len(rows) >= wanted else None
 
 
 def _sparse_candidates(
@@ -209,42 +199,3 @@ def _sparse_candidates(
     # In the space of the segment, rows are divided by its scale and the query has length 1.
     scale = structures.space.scale * float(np.linalg.norm(plan.dense.astype(np.float64)))
     return rows[exact.best_candidates(exact.to_float32(estimated.estimates * scale + dots), pool, slack=0.0)]
-
-
-def _best_scored(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Hits:
-    """The best of `rows`, all of which may be results, by their exact scores."""
-    assert plan.dense is not None
-    at_once = _SCORED_AT_ONCE if _is_range(rows) else max(_COPIED_BYTES // plan.dense.nbytes, EXACT_ROWS_MAX)
-    chunks = (rows[start : start + at_once] for start in range(0, len(rows), at_once))
-    goodness = np.concatenate([np.zeros(0), *(_scores(part, chunk, plan, sparse) for chunk in chunks)])
-    return _best(rows, goodness, plan.top_k)
-
-
-def _is_range(rows: Int64s) -> bool:
-    return len(rows) > 0 and int(rows[-1]) - int(rows[0]) + 1 == len(rows)
-
-
-def _scores(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Float64s:
-    """Exact goodness, of the sum where sparse values count too. Of many rows only the best are scored in float64."""
-    assert plan.dense is not None
-    dense = part.live.segment.dense
-    assert dense is not None
-    vectors: Float32s = dense.slice(int(rows[0]), int(rows[-1]) + 1) if _is_range(rows) else dense.rows(rows)
-    dots = exact_sparse.dots_at(rows, sparse.rows, sparse.goodness)
-    if len(rows) <= EXACT_ROWS_MAX:
-        return exact.exact_goodness(vectors, plan.dense, plan.metric) + dots
-    norms = part.live.segment.squared_norms.rows(rows)
-    approximate = exact.goodness(vectors, norms, plan.dense, plan.metric)
-    summed = exact.to_float32(approximate.astype(np.float64) + dots)
-    slack = exact.slack_of_sums(summed, float(norms.max()), plan.dense, plan.metric)
-    chosen = exact.best_candidates(summed, plan.top_k, slack)
-    goodness = np.full(len(rows), -np.inf)
-    goodness[chosen] = exact.exact_goodness(vectors[chosen], plan.dense, plan.metric) + dots[chosen]
-    return goodness
-
-
-def _best(rows: Int64s, goodness: Float64s, top_k: int) -> Hits:
-    """The rows with the best goodness, at least `top_k` where there are so many, with all ties of the last."""
-    chosen = exact.best_candidates(exact.to_float32(goodness), top_k, slack=0.0)
-    chosen = chosen[goodness[chosen] > -np.inf]
-    return Hits(rows[chosen], goodness[chosen])

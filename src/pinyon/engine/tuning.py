@@ -68,23 +68,32 @@ _MARGIN: Final = 0.003
 _OUTSIDE_TIMES: Final = 1.2
 """… and of quantised rows without near duplicates, it loses so many times as much (measured on real texts)."""
 
+_MOVED_TIMES: Final = {QUANTISED: 2.0, GRAPH: 1.15}
+"""… and where rows have near duplicates, so many times as much as rows that were moved away from theirs: what is near
+to those is still in fewer partitions than what is near to a query (measured on real texts, repeated with noise)."""
+
 
 class _Sample(NamedTuple):
-    """Queries, `(q, dimension)`, their true neighbours, `(q, k)`, and where more rows are as good as the last of these.
+    """Queries, and what they should find.
 
-    Equally good rows may stand for each other.
+    Attributes:
+        queries: `(q, dimension)`.
+        nearest: their true neighbours, `(q, k)`.
+        has_ties: where more rows are as good as the last of these; equally good rows may stand for each other.
+        is_moved: True if most of the queries were moved away from near duplicates.
     """
 
     queries: Float32s
     nearest: Int64s
     has_ties: Mask
+    is_moved: bool
 
     @property
     def top_k(self) -> int:
         return int(self.nearest.shape[1])
 
     def every(self, step: int) -> "_Sample":
-        return _Sample(self.queries[::step], self.nearest[::step], self.has_ties[::step])
+        return _Sample(self.queries[::step], self.nearest[::step], self.has_ties[::step], self.is_moved)
 
 
 class Tuner:
@@ -129,7 +138,8 @@ class Tuner:
 
     def quantised(self, target_recall: float) -> dict[str, EffortTable]:
         """Efforts of the quantised rows, by the names that `LiveSegment.efforts` has."""
-        tables = {QUANTISED: self._quantised(self._few.every(-(-len(self._queries) // _QUERIES)), target_recall)}
+        few = self._few.every(-(-len(self._queries) // _QUERIES))
+        tables = {QUANTISED: self._quantised(few, target_recall, self._loss_times(few, QUANTISED))}
         if self._many is not None:
             times = 1.0 if self._is_from_outside else _OUTSIDE_TIMES
             tables[for_many(QUANTISED)] = self._quantised(self._many, target_recall, times)
@@ -137,7 +147,7 @@ class Tuner:
 
     def graph(self, target_recall: float, graph: Graph) -> dict[str, EffortTable]:
         """Efforts of a graph, by name. One that does not have the sample queries yet tells the truth."""
-        few = self._graph(self._few, target_recall, graph)
+        few = self._graph(self._few, target_recall, graph, self._loss_times(self._few, GRAPH))
         if self._many is None:
             return {GRAPH: few}
         # What does not find few rows is not asked for many.
@@ -146,6 +156,10 @@ class Tuner:
             GRAPH: few,
             for_many(GRAPH): self._graph(self._many, target_recall, graph) if is_used else EffortTable(),
         }
+
+    def _loss_times(self, few: _Sample, structure: str) -> float:
+        """How many times as much queries from outside lose as a sample does, of few results."""
+        return _MOVED_TIMES[structure] if few.is_moved and not self._is_from_outside else 1.0
 
     def _quantised(self, sample: _Sample, target_recall: float, loss_times: float = 1.0) -> EffortTable:
         """Efforts for queries that lose so many times as much as the sample."""
@@ -178,7 +192,10 @@ class Tuner:
             *goals,
         ).with_losses(loss_times)
 
-    def _graph(self, sample: _Sample, target_recall: float, graph: Graph) -> EffortTable:
+    def _graph(self, sample: _Sample, target_recall: float, graph: Graph, loss_times: float = 1.0) -> EffortTable:
+        """The same of a graph."""
+        goal = 1 - (1 - max(target_recall + _MARGIN, _MEASURED_RECALL_MIN)) / loss_times
+
         def search(effort: Effort) -> Iterator[Int64s]:
             count = effort.pool + 1
             step = max(_FOUND_BYTES // (_FOUND_ROW_BYTES * count), self._threads)
@@ -188,12 +205,8 @@ class Tuner:
                 for number, rows in enumerate(found, start):
                     yield self._best(sample, number, rows[: scored_count(graph, count, sample.top_k)])
 
-        return measure_graph(
-            search,
-            sample.nearest,
-            self._structures.quantised.row_count,
-            max(target_recall + _MARGIN, _MEASURED_RECALL_MIN),
-        )
+        table = measure_graph(search, sample.nearest, self._structures.quantised.row_count, goal)
+        return table.with_losses(loss_times)
 
     def _ranks(self, sample: _Sample, number: int) -> Int64s:
         """The places, ascending, that the rows found for a query have among all rows in the order of estimates.
@@ -244,15 +257,17 @@ class Tuner:
         # One more than is asked for tells whether it is as good as the last.
         found = self._true_neighbours(self._queries[asked], (MANY if has_many else FEW) + 1, self.rows)
         neighbours[asked, : FEW + 1] = found[:, : FEW + 1]
-        few = self._sample(self._queries, neighbours[:, : FEW + 1])
-        many = self._sample(self._queries[is_for_many], found[is_for_many[asked]]) if has_many else None
+        few = self._sample(self._queries, neighbours[:, : FEW + 1], is_moved)
+        if not has_many:
+            return few, None
+        many = self._sample(self._queries[is_for_many], found[is_for_many[asked]], is_moved[is_for_many])
         return few, many
 
-    def _sample(self, queries: Float32s, neighbours: Int64s) -> _Sample:
+    def _sample(self, queries: Float32s, neighbours: Int64s, is_moved: Mask) -> _Sample:
         """Queries of which one neighbour more is known than is looked for."""
         goodness = [self._goodness(query, rows[-2:]) for query, rows in zip(queries, neighbours, strict=True)]
         has_ties = np.array([each[1] >= _rounded_down(each[0]) for each in goodness], np.bool_)
-        return _Sample(queries, neighbours[:, :-1], has_ties)
+        return _Sample(queries, neighbours[:, :-1], has_ties, bool(2 * np.count_nonzero(is_moved) > len(is_moved)))
 
     def _true_neighbours(self, vectors: Float32s, top_k: int, without: Int64s) -> Int64s:
         """The nearest rows of each vector, `(q, top_k)`, best first, except for some rows, which ascend."""

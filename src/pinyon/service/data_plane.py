@@ -49,7 +49,7 @@ from pinyon.service.validation import DEFAULT_NAMESPACE, namespace_name
 
 _SMALL_INDEX_BYTES = 512 * 1024
 
-_BRIEF_US = 1500.0
+_BRIEF_US = 4000.0
 """A search of less is brief. To hand it to another thread costs up to as much again (docs/decisions/0004)."""
 
 _BRIEF_FILTER_VALUES = 16

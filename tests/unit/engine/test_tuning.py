@@ -61,3 +61,16 @@ def test_only_rows_with_duplicates_are_moved() -> None:
     assert all(query.tobytes() in known for query in tuner._many.queries)
     moved = sum(query.tobytes() not in known for query in tuner._few.queries)
     assert 0.2 * len(tuner.rows) < moved < 0.6 * len(tuner.rows)
+
+
+def test_rows_that_were_moved_lose_less_than_queries_from_outside() -> None:
+    rows = clustered(6000, 64)
+    copies = np.repeat(rows[:600], 10, axis=0) + np.random.default_rng(2).normal(0, 0.05, (6000, 64)).astype(np.float32)
+    for vectors, has_copies in ((rows, False), (copies, True)):
+        (part,) = searched_index(vectors, graph_rows_min=1000).read("n")[0].parts
+        tuner = Tuner(part.live, Metric.COSINE)
+        assert tuner._few.is_moved is has_copies
+        assert (tuner._loss_times(tuner._few, "quantised") > 1) is has_copies
+        assert (tuner._loss_times(tuner._few, "graph") > 1) is has_copies
+        asked = Tuner(part.live, Metric.COSINE, queries=vectors[:200])
+        assert asked._loss_times(asked._few, "quantised") == 1
