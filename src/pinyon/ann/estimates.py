@@ -6,6 +6,9 @@ import numpy as np
 
 from pinyon.model.record import Float32s
 
+ENOUGH_RECALL_MAX: Final = 0.99
+"""For more, all rows are to be scored that were chosen: one in some thousands is missed otherwise."""
+
 _ERRORS: Final = 2.0
 """How many standard errors above its estimate a row that was left is reckoned with. Of real texts, one query in ten
 then has all 8,192 rows of a block scored, and nothing is missed; with 1.5 one in fifty, and one row in 2,000 is."""

@@ -17,9 +17,6 @@ from pinyon.ann.space import choose_space
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s
 
-CODES_RECALL_MAX: Final = 0.99
-"""For more, all rows are to be scored."""
-
 _POOL_MIN: Final = 256
 _POOL_TIMES: Final = 8
 _POOL_SHARE: Final = 8

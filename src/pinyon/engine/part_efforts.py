@@ -3,8 +3,8 @@
 from typing import Final
 
 from pinyon.ann.effort import Effort
+from pinyon.ann.estimates import ENOUGH_RECALL_MAX
 from pinyon.ann.graph import Graph
-from pinyon.ann.row_codes import CODES_RECALL_MAX
 from pinyon.engine.part import GRAPH, QUANTISED, Part
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import BlockView
@@ -65,7 +65,7 @@ def scored_count(graph: Graph, pool: int, top_k: int) -> int:
 def may_estimate(plan: SearchPlan) -> bool:
     """True if codes may choose rows of blocks: what a filter leaves, and what sparse values add, they cannot tell."""
     is_plain = plan.sparse is None and plan.filter is None and plan.required_indices is None
-    return plan.dense is not None and is_plain and plan.target_recall <= CODES_RECALL_MAX
+    return plan.dense is not None and is_plain and plan.target_recall <= ENOUGH_RECALL_MAX
 
 
 def scored_in_block(part: BlockView, plan: SearchPlan) -> int | None:

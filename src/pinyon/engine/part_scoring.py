@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from pinyon.ann import exact, exact_sparse
-from pinyon.ann.estimates import are_enough
+from pinyon.ann.estimates import ENOUGH_RECALL_MAX, are_enough
 from pinyon.ann.exact import Float64s
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.quantised import Candidates
@@ -49,7 +49,7 @@ def best_estimated(part: Part, found: Candidates, space: Space, plan: SearchPlan
     """
     assert plan.dense is not None
     enough = max(_SCORED_MIN, _SCORED_TIMES * plan.top_k) + len(space.long_rows)
-    if len(found.rows) < 2 * enough:
+    if len(found.rows) < 2 * enough or plan.target_recall > ENOUGH_RECALL_MAX:
         return best_scored(part, found.rows, plan, NO_HITS)
     estimates = space.worth(found.estimates, plan.dense)
     # Estimates say little of long rows: they are all scored first.

@@ -32,7 +32,8 @@ def found(part: Part, query: Float32s, pool: int, metric: Metric, top_k: int) ->
     asked = plan(query, metric, top_k=top_k)
     hits = best_estimated(part, candidates(part, query, pool), part.live.structures.space, asked)
     assert hits.rows.tolist() == sorted(hits.rows.tolist())
-    return hits.rows.tolist()
+    rows: list[int] = hits.rows.tolist()
+    return rows
 
 
 @pytest.fixture
@@ -77,6 +78,15 @@ def test_the_more_alike_all_rows_are_to_a_query_the_more_are_scored(scored: list
             found(part, query, 3000, Metric.COSINE, 10)
         totals.append(sum(scored))
     assert totals[1] > 1.5 * totals[0]
+
+
+def test_for_the_highest_recall_all_candidates_are_scored(scored: list[int]) -> None:
+    part = part_of(ROWS, Metric.COSINE)
+    assert part.live.structures is not None
+    scored.clear()
+    asked = plan(QUERIES[0], target_recall=0.995)
+    best_estimated(part, candidates(part, QUERIES[0], 3000), part.live.structures.space, asked)
+    assert sum(scored) == 3000
 
 
 def test_a_small_pool_is_scored_at_once(scored: list[int]) -> None:
