@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
-import os
 import signal
 import socket
 import sys
@@ -31,7 +30,7 @@ from pinyon.service.records import Records
 from pinyon.settings import ModelSettings, SearchSettings, ServerSettings, Settings
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.lock import lock_directory
-from pinyon.storage.machine import machine_memory_bytes, save_memory
+from pinyon.storage.machine import machine_memory_bytes, processor_count, save_memory
 from pinyon.telemetry import configure, log_event
 from pinyon.wire.asgi import Application, Gate
 from pinyon.wire.closed_routes import ClosedRoutes
@@ -62,6 +61,9 @@ _TICK_S = 1.0
 _WORKER_THREADS = 32
 """Threads that answer requests. Most of them wait for a disk or are in native code, so there are more than processors;
 a group commit gathers at most so many writes."""
+
+_BUILD_THREADS_MAX = 4
+"""Threads that build a graph, where nothing else is set: the more there are, the more rows are never found in it."""
 
 _NICENESS = {"runs": 0, "flush": 5, "work": 10}
 """The threads that no request waits for, and how far each stands back from those that answer.
@@ -270,7 +272,7 @@ def memory_limit_bytes(server: ServerSettings) -> int | None:
 
 def maintenance_options(search: SearchSettings) -> MaintenanceOptions:
     """What settings say of the maintenance of indexes."""
-    threads = search.build_threads or os.cpu_count() or 1
+    threads = search.build_threads or min(processor_count(), _BUILD_THREADS_MAX)
     return MaintenanceOptions(target_recall=search.target_recall, build_threads=threads)
 
 

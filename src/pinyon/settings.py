@@ -137,7 +137,7 @@ class SearchSettings(msgspec.Struct, frozen=True, kw_only=True):
             ge=0,
             le=_THREADS_MAX,
             description="Threads that build graphs once writing pauses, and measure how to search them; 0 for as many "
-            "as there are processors. On Linux they stand back from those that answer.",
+            "as there are processors, at most 4. On Linux they stand back from those that answer.",
         ),
     ] = 0
 

@@ -27,10 +27,11 @@ def test_half_of_the_machine_is_planned_with_where_nothing_is_given(monkeypatch:
     assert memory_limit_bytes(ServerSettings()) is None
 
 
-def test_graphs_are_built_on_all_processors_where_nothing_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pinyon.app.os.cpu_count", lambda: 6)
-    assert maintenance_options(SearchSettings()).build_threads == 6
-    assert maintenance_options(SearchSettings(build_threads=2)).build_threads == 2
+@pytest.mark.parametrize(("processors", "threads"), [(1, 1), (3, 3), (64, 4)])
+def test_graphs_are_built_on_some_processors(monkeypatch: pytest.MonkeyPatch, processors: int, threads: int) -> None:
+    monkeypatch.setattr("pinyon.app.processor_count", lambda: processors)
+    assert maintenance_options(SearchSettings()).build_threads == threads
+    assert maintenance_options(SearchSettings(build_threads=7)).build_threads == 7
 
 
 def test_settings_reach_the_report_and_the_report_wants_a_key(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ A graph is a column file of the kind "graph" with one column of bytes. It is wri
 a stop before that leaves a leftover. It is searched where it is mapped, once its checksums were found right.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -17,13 +17,11 @@ from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.tuning import Tuner
 from pinyon.errors import DataLossError
 from pinyon.model.index import IndexDefinition
-from pinyon.model.record import Float32s
 from pinyon.segment.column_file import ColumnFile
 from pinyon.segment.column_file_writer import ColumnFileWriter
 
 _KIND: Final = "graph"
 _COLUMN: Final = "graph"
-_CHUNK_ROWS: Final = 8192
 
 
 def build_graph(
@@ -41,9 +39,10 @@ def build_graph(
         stop.
     """
     assert live.structures is not None
+    assert live.segment.dense is not None
     measured: dict[str, EffortTable] = {}
     content = graph.build(
-        _chunks(live),
+        live.segment.dense.rows,
         live.row_count,
         live.structures.space,
         should_stop,
@@ -83,10 +82,3 @@ def open_graph(store: SegmentStore, live: LiveSegment) -> Graph:
         return Graph.view(file.array(_COLUMN).data, live.structures.space, live.row_count)
     except ValueError as error:
         raise DataLossError(f"{file.path} is not the graph of its segment: {error}") from error
-
-
-def _chunks(live: LiveSegment) -> Iterator[Float32s]:
-    dense = live.segment.dense
-    assert dense is not None
-    for start in range(0, live.row_count, _CHUNK_ROWS):
-        yield dense.slice(start, min(start + _CHUNK_ROWS, live.row_count))

@@ -12,7 +12,6 @@ runs or something is built.
 """
 
 import heapq
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -45,8 +44,9 @@ from pinyon.log.file_log import FileLog
 from pinyon.model.index import IndexDefinition
 from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import Lsn, Match, Record, UInt32s
+from pinyon.storage.machine import processor_count
 
-_filtered: Final = threading.BoundedSemaphore(os.cpu_count() or 1)
+_filtered: Final = threading.BoundedSemaphore(processor_count())
 """Searches with filters are many short native calls. More of them at once than there are processors would take the
 interpreter's lock from one another at each: with eight clients a third more CPU a query on two processors."""
 

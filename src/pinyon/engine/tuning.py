@@ -50,9 +50,8 @@ _COPY_SHARE: Final = 0.02
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _FIRST_ROWS: Final = 256
-_FOUND_BYTES: Final = 4 * 1024 * 1024
-_FOUND_ROW_BYTES: Final = 12
-"""What a graph finds at once: of each row its number and a distance."""
+_FOUND_AT_ONCE: Final = 5000
+"""Rows that a graph finds by one call of each thread: others wait for it, 15 ms."""
 
 _TINY: Final = 1e-300
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -116,7 +115,7 @@ class Tuner:
     ) -> None:
         """Take `queries`, `(q, dimension)`, or else up to `queries_max` rows, and find their neighbours among all rows.
 
-        `check` is called every few milliseconds, and raises to stop the tuning. A graph is searched by some `threads`.
+        `check` is called many times a second, and raises to stop the tuning. A graph is searched by some `threads`.
         """
         assert live.structures is not None
         assert live.segment.dense is not None
@@ -198,7 +197,7 @@ class Tuner:
 
         def search(effort: Effort) -> Iterator[Int64s]:
             count = effort.pool + 1
-            step = max(_FOUND_BYTES // (_FOUND_ROW_BYTES * count), self._threads)
+            step = self._threads * max(_FOUND_AT_ONCE // count, 1)
             for start in range(0, len(sample.queries), step):
                 self._check()
                 found = graph.search_all(sample.queries[start : start + step], count, self._threads)

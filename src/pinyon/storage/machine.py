@@ -14,6 +14,7 @@ _CGROUP_LIMITS: Final = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
+_CGROUP_PROCESSORS: Final = Path("/sys/fs/cgroup/cpu.max")
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 """Parameters of glibc's `mallopt`, as in malloc.h."""
@@ -49,6 +50,15 @@ def machine_memory_bytes() -> int | None:
     with contextlib.suppress(ValueError, OSError):  # Where the system does not know these names.
         known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     return min(known, default=None)
+
+
+def processor_count() -> int:
+    """How many processors this process may use, at least 1: of the machine, or of its container, rounded up."""
+    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    quota, _, period = _text(_CGROUP_PROCESSORS).partition(" ")
+    if quota.isdecimal() and int(period) > 0:
+        allowed = min(allowed, -(-int(quota) // int(period)))
+    return max(allowed, 1)
 
 
 def _text(path: Path) -> str:

@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -18,12 +19,8 @@ COUNT = 200
 """Rows asked for at which nothing real loses more than one row in twenty."""
 
 
-def chunks(rows: Float32s) -> list[Float32s]:
-    return [rows[:700], rows[700:2100], rows[2100:]]
-
-
 def build(metric: Metric, rows: Float32s, threads: int = 1) -> bytes:
-    built = graph.build(chunks(rows), len(rows), space_of(metric, rows), lambda: False, threads=threads)
+    built = graph.build(rows.__getitem__, len(rows), space_of(metric, rows), lambda: False, threads=threads)
     assert built is not None
     return bytes(built)
 
@@ -63,14 +60,25 @@ def test_more_rows_than_there_are_can_be_asked_for() -> None:
 def test_building_stops_when_it_is_told_to() -> None:
     rows = clustered_vectors(Metric.COSINE, 8, 5000).rows
     answers = iter([False, False, True])
-    assert graph.build(chunks(rows), len(rows), space_of(Metric.COSINE, rows), lambda: next(answers)) is None
+    assert graph.build(rows.__getitem__, len(rows), space_of(Metric.COSINE, rows), lambda: next(answers)) is None
 
 
 def test_one_thread_always_makes_the_same_graph() -> None:
     rows = clustered_vectors(Metric.COSINE, 8, 3000).rows
     assert build(Metric.COSINE, rows) == build(Metric.COSINE, rows)
-    # Two threads that race may, so that others are seen to build at all.
-    assert any(build(Metric.COSINE, rows, threads=4) != build(Metric.COSINE, rows) for _ in range(5))
+
+
+def test_the_first_rows_are_added_by_one_thread_and_the_others_by_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    add = Index.add
+
+    def seen_add(*arguments: Any, **options: Any) -> Any:
+        threads.append(options["threads"])
+        return add(*arguments, **options)
+
+    monkeypatch.setattr(Index, "add", seen_add)
+    build(Metric.COSINE, clustered_vectors(Metric.COSINE, 8, 3000).rows, threads=4)
+    assert threads == [1, 4, 4]
 
 
 @pytest.mark.parametrize("metric", Metric)
@@ -100,7 +108,7 @@ def test_threads_get_the_same_answers() -> None:
 
 def test_threads_search_beside_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
     # Nothing here asserts on time: a thread in a search goes on only once as many others are in theirs as may be.
-    monkeypatch.setattr(graph, "_INDEXES_MAX", 3)
+    monkeypatch.setattr(graph, "_INDEXES", 3)
     rows = clustered_vectors(Metric.COSINE, 32, 500).rows
     searched = Graph.view(memoryview(build(Metric.COSINE, rows)), space_of(Metric.COSINE, rows), 500)
     alone = [searched.search(row, 5).tolist() for row in rows[:60]]
@@ -114,6 +122,33 @@ def test_threads_search_beside_one_another(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(Index, "search", search_with_others)
     with ThreadPoolExecutor(6) as pool:  # As there are six, three of them wait for an index.
         assert [found.tolist() for found in pool.map(lambda row: searched.search(row, 5), rows[:60])] == alone
+
+
+def test_a_search_that_fails_takes_no_index_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "_INDEXES", 1)
+    rows = clustered_vectors(Metric.COSINE, 32, 500).rows
+    searched = Graph.view(memoryview(build(Metric.COSINE, rows)), space_of(Metric.COSINE, rows), 500)
+    with monkeypatch.context() as patched:
+        patched.setattr(Index, "search", Mock(side_effect=RuntimeError("out of memory")))
+        for search in (lambda: searched.search(rows[0], 5), lambda: searched.search_all(rows[:3], 5)):
+            with pytest.raises(RuntimeError, match="out of memory"):
+                search()
+    assert searched.search(rows[0], 5)[0] == 0
+
+
+def test_copies_that_lie_side_by_side_are_not_added_one_after_another() -> None:
+    base = clustered_vectors(Metric.COSINE, 48, 1000).rows
+    base /= np.sqrt(np.vecdot(base, base))[:, None]
+    noise = np.random.default_rng(1).standard_normal((8000, 48))
+    rows = (np.repeat(base, 8, axis=0) + noise * 0.02 / np.sqrt(48)).astype(np.float32)
+    # So many so near copies make islands, to which no way leads, and more of them in the order of the rows.
+    space = space_of(Metric.COSINE, rows)
+    searched = Graph.view(memoryview(build(Metric.COSINE, rows)), space, len(rows))
+    in_order = Index(ndim=searched._codec.width, metric="ip", dtype="i8", connectivity=16, expansion_add=128)
+    in_order.add(np.arange(8000), searched._codec.rows(rows), threads=1)
+    lost = 8000 - len(searched.search(rows[0], 8000))
+    lost_in_order = 8000 - len(in_order.search(searched._codec.query(rows[0]), 8000))
+    assert lost < 0.8 * lost_in_order
 
 
 @pytest.mark.parametrize("query_count", [1, 7])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pinyon.storage import machine
-from pinyon.storage.machine import give_back_memory, machine_memory_bytes, process_memory
+from pinyon.storage.machine import give_back_memory, machine_memory_bytes, process_memory, processor_count
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these files")
 
@@ -43,6 +43,21 @@ def test_a_container_may_have_less_than_the_machine(monkeypatch, tmp_path):
     assert whole is not None
     assert whole > 1048576
     assert with_limit(str(2**62)) == whole
+
+
+def test_a_container_may_have_fewer_processors_than_the_machine(monkeypatch, tmp_path):
+    def with_quota(text: str) -> int:
+        (tmp_path / "cpu.max").write_text(text)
+        return processor_count()
+
+    everything = processor_count()
+    assert everything >= 1
+    monkeypatch.setattr(machine, "_CGROUP_PROCESSORS", tmp_path / "cpu.max")
+    assert with_quota("50000 100000\n") == 1
+    assert with_quota(f"{100_000 * everything} 100000\n") == everything
+    assert with_quota("max 100000\n") == everything
+    if everything > 1:
+        assert with_quota("110000 100000\n") == 2
 
 
 @linux_only
