@@ -14,6 +14,7 @@ code and a bit of a plane count +1 where they agree and -1 where they differ, so
 The sum in brackets is the *distance* below. Two planes cost half as much as four, and make the error 10 % larger.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -63,11 +64,14 @@ class PreparedQuery:
         planes: `(2, n, D / 64)` uint64: each plane n times, for n codes that are looked at together.
         offset: the estimate of a code without a distance.
         scale: what a distance of 1 takes from it.
+        error: the standard error of an estimated `<r, q>` for a factor of 1, as the factor is `|r| * sqrt(pi / 2 / D)`
+            on average.
     """
 
     planes: UInt64s
     offset: float
     scale: float
+    error: float
 
 
 def prepare(rotated: Float32s) -> PreparedQuery:
@@ -86,6 +90,7 @@ def prepare(rotated: Float32s) -> PreparedQuery:
         planes=np.repeat(planes, max(1, _COMPARED_BYTES // planes[0].nbytes), axis=1),
         offset=step * len(rotated) * ((1 << _PLANES) - 1),
         scale=2 * step,
+        error=ERROR * math.sqrt(2 / math.pi * square),
     )
 
 

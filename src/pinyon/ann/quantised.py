@@ -51,6 +51,10 @@ _WIDER: Final = 2
 """How many times the partitions are looked into where too few were; and so many times the pool is returned then, as
 rows that are spread out are more alike, and estimates tell them apart worse."""
 
+_ROUNDING: Final = 1e-6
+"""No estimate is surer than this: float32 has seven digits. Goodness in the space is about 1, or for a query that is
+far away about as much as its length."""
+
 _LATE_ROWS_MIN: Final = 20
 _LATE_TIMES: Final = 2
 """A search among allowed rows goes on, with more partitions, while the later half of the rows that it saw
@@ -58,10 +62,21 @@ has more of the best than so many times what may be missed: each time about half
 
 
 class Candidates(NamedTuple):
-    """Rows, `(m,)` int64 ascending, that may be the nearest, and the estimated goodness of each, float32."""
+    """Rows that may be the nearest.
+
+    Attributes:
+        rows: `(m,)` int64, ascending.
+        estimates: the estimated goodness of each, float32.
+        error: the standard error of an estimate for a factor of 1: see `Quantised.errors`.
+    """
 
     rows: Int64s
     estimates: Float32s
+    error: float
+
+    def where(self, is_kept: Mask) -> "Candidates":
+        """Some of them."""
+        return self._replace(rows=self.rows[is_kept], estimates=self.estimates[is_kept])
 
 
 class Aim(NamedTuple):
@@ -89,6 +104,13 @@ class Quantised:
     def space(self) -> Space:
         """Where estimates are goodness."""
         return self._model.space
+
+    @property
+    def least_sure_row(self) -> int:
+        """The row with the largest error, but for long ones."""
+        factors = self._factors.copy()
+        factors[self._long_rows] = -1
+        return int(factors.argmax())
 
     @property
     def row_count(self) -> int:
@@ -140,9 +162,18 @@ class Quantised:
         if alive is not None:
             estimates[~ranges.cut(alive)] = -np.inf
         best = _best(estimates, pool)
-        found = Candidates(best if partitions is None else ranges.rows(best), estimates[best])
+        found = Candidates(best if partitions is None else ranges.rows(best), estimates[best], prepared.error)
         long_rows = self._long_rows if alive is None else self._long_rows[alive[self._long_rows]]
         return self._with_long_rows(found, long_rows, asked)
+
+    def errors(self, rows: Int64s, error: float) -> Float32s:
+        """The standard errors of the estimates of some rows, infinite for long ones; `error` is `Candidates.error`."""
+        errors: Float32s = np.take(self._factors, rows)
+        errors *= np.float32(error)
+        np.maximum(errors, np.float32(_ROUNDING * max(error, 1)), out=errors)
+        if len(self._long_rows):
+            errors[is_member(rows, self._long_rows)] = np.inf
+        return errors
 
     def _with_long_rows(self, found: Candidates, long_rows: Int64s, asked: "_Asked") -> Candidates:
         missing = long_rows[~is_member(long_rows, found.rows)]
@@ -151,7 +182,7 @@ class Quantised:
         rows = np.concatenate((found.rows, missing))
         estimates = np.concatenate((found.estimates, self._estimates_of_rows(asked, missing)))
         order = np.argsort(rows)
-        return Candidates(rows[order], estimates[order])
+        return found._replace(rows=rows[order], estimates=estimates[order])
 
     def _partitions(self, asked: "_Asked") -> Int64s:
         """All partitions, the one that promises most first."""
@@ -227,7 +258,7 @@ class Quantised:
         else:
             estimates = self._estimates_of_rows(asked, rows)
         best = _best(estimates, pool)
-        return Candidates(rows[best], estimates[best])
+        return Candidates(rows[best], estimates[best], asked.prepared.error)
 
     def _estimates(self, asked: "_Asked", partitions: Int64s | None, ranges: RowRanges) -> Float32s:
         """Estimates of all rows of some partitions, one after another."""

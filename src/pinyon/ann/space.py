@@ -81,13 +81,18 @@ class Space:
 
     def worth(self, goodness: Float32s, query: Float32s) -> Float32s:
         """What the goodness of rows in the space is worth: goodness as `pinyon.ann.exact` has it, for the query."""
+        if self.metric is not Metric.EUCLIDEAN:
+            return self.worth_of_difference(goodness, query)
+        moved = self.query(query)
+        return self.worth_of_difference(goodness - np.vdot(moved, moved), query)
+
+    def worth_of_difference(self, difference: Float32s, query: Float32s) -> Float32s:
+        """What differences of goodness in the space are worth."""
         scale = self.scale or 1.0
         if self.metric is Metric.COSINE:
-            return goodness
-        if self.metric is Metric.DOTPRODUCT:
-            return goodness * np.float32(scale * np.sqrt(np.vdot(query, query)))
-        moved = self.query(query)
-        return (goodness - np.vdot(moved, moved)) * np.float32(scale * scale)
+            return difference
+        length = float(np.linalg.norm(query.astype(np.float64))) if self.metric is Metric.DOTPRODUCT else scale
+        return difference * np.float32(scale * length)
 
     @property
     def graph_width(self) -> int:

@@ -69,12 +69,12 @@ def may_estimate(plan: SearchPlan) -> bool:
 
 
 def scored_in_block(part: BlockView, plan: SearchPlan) -> int | None:
-    """How many rows of a block in memory are scored, where its codes choose them; None for all."""
+    """How many rows of a block in memory are scored at least, where its codes choose them; None for all."""
     codes = part.block.codes
     # It may not have been full when the view was taken.
     if codes is None or part.row_count < codes.row_count or not may_estimate(plan):
         return None
-    return codes.pool_for(plan.top_k)
+    return codes.scored_min(plan.top_k)
 
 
 def quantised_effort(part: Part, plan: SearchPlan) -> Effort:

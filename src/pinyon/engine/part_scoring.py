@@ -9,11 +9,9 @@ from typing import Final
 import numpy as np
 
 from pinyon.ann import exact, exact_sparse
-from pinyon.ann.estimates import ENOUGH_RECALL_MAX, are_enough
+from pinyon.ann.estimates import ENOUGH_RECALL_MAX, score_needed
 from pinyon.ann.exact import Float64s
-from pinyon.ann.exact_sparse import is_member
-from pinyon.ann.quantised import Candidates
-from pinyon.ann.space import Space
+from pinyon.ann.quantised import Candidates, Quantised
 from pinyon.engine.part import Part
 from pinyon.engine.part_efforts import EXACT_ROWS_MAX
 from pinyon.engine.search_plan import SearchPlan
@@ -41,32 +39,34 @@ class Hits:
 NO_HITS: Final = Hits(np.zeros(0, np.int64), np.zeros(0))
 
 
-def best_estimated(part: Part, found: Candidates, space: Space, plan: SearchPlan) -> Hits:
+def best_estimated(part: Part, found: Candidates, quantised: Quantised, plan: SearchPlan) -> Hits:
     """The best of candidates, all of which may be results.
 
     The pool of candidates is large enough for hard queries. For others, most of it is never read: rows are scored in
-    order of their estimates, until the exact scores tell that hardly any other row is among the best.
+    order of what they may be worth, until the exact scores tell that hardly any other row is among the best.
     """
     assert plan.dense is not None
-    enough = max(_SCORED_MIN, _SCORED_TIMES * plan.top_k) + len(space.long_rows)
-    if len(found.rows) < 2 * enough or plan.target_recall > ENOUGH_RECALL_MAX:
+    least = max(_SCORED_MIN, _SCORED_TIMES * plan.top_k) + len(quantised.space.long_rows)
+    if len(found.rows) < 2 * least or plan.target_recall > ENOUGH_RECALL_MAX:
         return best_scored(part, found.rows, plan, NO_HITS)
-    estimates = space.worth(found.estimates, plan.dense)
-    # Estimates say little of long rows: they are all scored first.
-    order = np.argsort(np.where(is_member(found.rows, space.long_rows), -np.inf, -estimates))
-    rows, estimates = found.rows[order], estimates[order]
-    goodness, step = np.empty(len(rows), np.float32), min(enough, _copied_rows(plan.dense))
-    scored, norm_max, is_enough = 0, 0.0, False
-    while scored < len(rows) and not is_enough:
-        chunk = slice(scored, min(scored + step, len(rows)))
-        norms = part.live.segment.squared_norms.rows(rows[chunk])
-        goodness[chunk] = exact.goodness(_vectors(part, rows[chunk]), norms, plan.dense, plan.metric)
-        scored, norm_max = chunk.stop, max(norm_max, float(norms.max()))
-        if enough <= scored < len(rows):
-            left = float(estimates[scored])
-            is_enough = are_enough(goodness[:scored], estimates[:scored], left, plan.top_k)
-    slack = exact.slack(norm_max, plan.dense, plan.metric)
-    chosen = rows[exact.best_candidates(goodness[:scored], plan.top_k, slack)]
+    space, query = quantised.space, plan.dense
+    norms = part.live.segment.squared_norms
+
+    def score(places: Int64s) -> Float32s:
+        rows = found.rows[places]
+        return exact.goodness(_vectors(part, rows), norms.rows(rows), query, plan.metric)
+
+    scored = score_needed(
+        space.worth(found.estimates, query),
+        space.worth_of_difference(quantised.errors(found.rows, found.error), query),
+        score,
+        top_k=plan.top_k,
+        least=least,
+        step_max=_copied_rows(query),
+    )
+    rows = found.rows[scored.places]
+    slack = exact.slack(float(norms.rows(rows).max()), query, plan.metric)
+    chosen = rows[exact.best_candidates(scored.goodness, plan.top_k, slack)]
     return best_scored(part, np.sort(chosen), plan, NO_HITS)
 
 

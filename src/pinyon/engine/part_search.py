@@ -57,7 +57,7 @@ def search_part(part: Part, lsn: Lsn, plan: SearchPlan) -> Hits:
     if rows is None:
         found = _from_quantised(part, lsn, plan, allowed, structures.quantised)
         if not len(sparse.rows):
-            return best_estimated(part, found, structures.space, plan)
+            return best_estimated(part, found, structures.quantised, plan)
         rows = found.rows
     if len(sparse.rows):
         rows = np.union1d(rows, _sparse_candidates(part, lsn, plan, allowed, structures, sparse))
@@ -151,7 +151,7 @@ def _from_quantised(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | No
     found = rows.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
     is_alive = part.live.alive_at(found.rows, lsn)
     if is_alive is not None:
-        found = Candidates(found.rows[is_alive], found.estimates[is_alive])
+        found = found.where(is_alive)
     if len(found.rows) >= max(_wanted(part, lsn, plan), _ENOUGH_ALIVE * min(pool, part.live.alive_count)):
         return found
     alive = part.live.alive(0, part.live.row_count, lsn)

@@ -141,16 +141,13 @@ def _score_block(view: MemtableView, part: BlockView, hits: _SparseHits, plan: S
 
 def _estimated(part: BlockView, alive: Mask | None, plan: SearchPlan) -> _Scored | None:
     """The rows that codes say are worth a score; None where all are to be scored."""
-    codes, pool = part.block.codes, scored_in_block(part, plan)
-    if codes is None or pool is None or plan.dense is None:
+    codes, least, query = part.block.codes, scored_in_block(part, plan), plan.dense
+    if codes is None or least is None or query is None:
         return None
-    chosen = codes.quantised.candidates(plan.dense, pool, alive=alive)
-    if len(chosen.rows) < pool:
-        return None
-    goodness = _dense_goodness(part.block, part.row_count, chosen.rows, plan)
-    if not codes.are_enough(chosen, goodness, plan.dense, plan.top_k):
-        return None
-    return _Scored(part, chosen.rows, goodness)
+    best = codes.best(
+        query, plan.top_k, least, alive, lambda rows: _dense_goodness(part.block, part.row_count, rows, plan)
+    )
+    return None if best is None else _Scored(part, best.rows, best.goodness)
 
 
 def _add_dots(

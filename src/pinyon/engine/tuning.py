@@ -79,20 +79,20 @@ class _Sample(NamedTuple):
         queries: `(q, dimension)`.
         nearest: their true neighbours, `(q, k)`.
         has_ties: where more rows are as good as the last of these; equally good rows may stand for each other.
-        is_moved: True if most of the queries were moved away from near duplicates.
+        moved_share: of the queries, those that were moved away from near duplicates.
     """
 
     queries: Float32s
     nearest: Int64s
     has_ties: Mask
-    is_moved: bool
+    moved_share: float
 
     @property
     def top_k(self) -> int:
         return int(self.nearest.shape[1])
 
     def every(self, step: int) -> "_Sample":
-        return _Sample(self.queries[::step], self.nearest[::step], self.has_ties[::step], self.is_moved)
+        return _Sample(self.queries[::step], self.nearest[::step], self.has_ties[::step], self.moved_share)
 
 
 class Tuner:
@@ -158,7 +158,7 @@ class Tuner:
 
     def _loss_times(self, few: _Sample, structure: str) -> float:
         """How many times as much queries from outside lose as a sample does, of few results."""
-        return _MOVED_TIMES[structure] if few.is_moved and not self._is_from_outside else 1.0
+        return 1.0 if self._is_from_outside else 1.0 + (_MOVED_TIMES[structure] - 1.0) * few.moved_share
 
     def _quantised(self, sample: _Sample, target_recall: float, loss_times: float = 1.0) -> EffortTable:
         """Efforts for queries that lose so many times as much as the sample."""
@@ -266,7 +266,7 @@ class Tuner:
         """Queries of which one neighbour more is known than is looked for."""
         goodness = [self._goodness(query, rows[-2:]) for query, rows in zip(queries, neighbours, strict=True)]
         has_ties = np.array([each[1] >= _rounded_down(each[0]) for each in goodness], np.bool_)
-        return _Sample(queries, neighbours[:, :-1], has_ties, bool(2 * np.count_nonzero(is_moved) > len(is_moved)))
+        return _Sample(queries, neighbours[:, :-1], has_ties, float(is_moved.mean()))
 
     def _true_neighbours(self, vectors: Float32s, top_k: int, without: Int64s) -> Int64s:
         """The nearest rows of each vector, `(q, top_k)`, best first, except for some rows, which ascend."""

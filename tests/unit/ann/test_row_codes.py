@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pinyon.ann import exact
-from pinyon.ann.row_codes import RowCodes, encode_rows
+from pinyon.ann.row_codes import Best, RowCodes, encode_rows
 from pinyon.model.batches import squared_norms
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s
@@ -17,20 +17,28 @@ def codes_of(rows: Float32s, metric: Metric) -> RowCodes:
     return encode_rows(rows, squared_norms(rows), metric)
 
 
+def best_of(codes: RowCodes, rows: Float32s, query: Float32s, metric: Metric) -> Best | None:
+    """The best ten; the goodness of each row that is scored is compared."""
+    least = codes.scored_min(10)
+    assert least is not None
+    goodness = exact.exact_goodness(rows, query, metric).astype(np.float32)
+    best = codes.best(query, 10, least, None, goodness.__getitem__)
+    if best is not None:
+        assert best.rows.tolist() == sorted(best.rows.tolist())
+        assert best.goodness.tolist() == goodness[best.rows].tolist()
+        assert len(best.rows) >= least
+    return best
+
+
 def recall(codes: RowCodes, rows: Float32s, queries: Float32s, metric: Metric) -> tuple[float, float]:
     """Of the nearest ten: the share that is found, and of the queries, the share for which all rows are scored."""
-    pool = codes.pool_for(10)
-    assert pool is not None
-    shares, fallbacks = [], 0
+    shares = []
     for query in queries:
-        goodness = exact.exact_goodness(rows, query, metric)
-        chosen = codes.quantised.candidates(query, pool)
-        if codes.are_enough(chosen, goodness[chosen.rows].astype(np.float32), query, 10):
-            shares.append(share_found(chosen.rows, np.argsort(-goodness, kind="stable")[:10]))
-        else:
-            shares.append(1.0)
-            fallbacks += 1
-    return float(np.mean(shares)), fallbacks / len(queries)
+        best = best_of(codes, rows, query, metric)
+        if best is not None:
+            nearest = np.argsort(-exact.exact_goodness(rows, query, metric), kind="stable")[:10]
+            shares.append(share_found(best.rows, nearest))
+    return float(np.mean(shares or 1.0)), 1 - len(shares) / len(queries)
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -64,11 +72,9 @@ def test_near_copies_lose_nothing(metric: Metric) -> None:
 def test_of_rows_that_are_all_the_same_the_chosen_are_not_enough(metric: Metric) -> None:
     for value in (0.0, 1.0):
         rows = np.full((4096, 128), value, np.float32)
-        chosen = codes_of(rows, metric).quantised.candidates(rows[0], 256)
-        goodness = exact.exact_goodness(rows[chosen.rows], rows[0], metric).astype(np.float32)
-        assert not codes_of(rows, metric).are_enough(chosen, goodness, rows[0], 10)
+        assert best_of(codes_of(rows, metric), rows, rows[0], metric) is None
 
 
 def test_more_results_take_more_rows_and_in_the_end_all() -> None:
     codes = codes_of(ROWS, Metric.COSINE)
-    assert [codes.pool_for(top_k) for top_k in (1, 10, 40, 1000)] == [256, 256, 320, None]
+    assert [codes.scored_min(top_k) for top_k in (1, 10, 40, 1000)] == [256, 256, 320, None]

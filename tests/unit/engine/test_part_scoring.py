@@ -30,7 +30,7 @@ def candidates(part: Part, query: Float32s, pool: int) -> Candidates:
 def found(part: Part, query: Float32s, pool: int, metric: Metric, top_k: int) -> list[int]:
     assert part.live.structures is not None
     asked = plan(query, metric, top_k=top_k)
-    hits = best_estimated(part, candidates(part, query, pool), part.live.structures.space, asked)
+    hits = best_estimated(part, candidates(part, query, pool), part.live.structures.quantised, asked)
     assert hits.rows.tolist() == sorted(hits.rows.tolist())
     rows: list[int] = hits.rows.tolist()
     return rows
@@ -85,7 +85,7 @@ def test_for_the_highest_recall_all_candidates_are_scored(scored: list[int]) -> 
     assert part.live.structures is not None
     scored.clear()
     asked = plan(QUERIES[0], target_recall=0.995)
-    best_estimated(part, candidates(part, QUERIES[0], 3000), part.live.structures.space, asked)
+    best_estimated(part, candidates(part, QUERIES[0], 3000), part.live.structures.quantised, asked)
     assert sum(scored) == 3000
 
 
@@ -121,7 +121,9 @@ def test_long_rows_are_scored_whatever_their_estimates_are(metric: Metric) -> No
     query = rows[7] / (1 if metric is Metric.EUCLIDEAN else 1000)
     every = candidates(part, query, 6000)
     wrong = np.where(every.rows == space.long_rows[0], np.float32(-1e9), every.estimates)
-    hits = best_estimated(part, Candidates(every.rows, wrong), space, plan(query, metric, top_k=1))
+    hits = best_estimated(
+        part, every._replace(estimates=wrong), part.live.structures.quantised, plan(query, metric, top_k=1)
+    )
     assert hits.rows.tolist() == space.long_rows.tolist()
 
 

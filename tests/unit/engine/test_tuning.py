@@ -65,12 +65,16 @@ def test_only_rows_with_duplicates_are_moved() -> None:
 
 def test_rows_that_were_moved_lose_less_than_queries_from_outside() -> None:
     rows = clustered(6000, 64)
-    copies = np.repeat(rows[:600], 10, axis=0) + np.random.default_rng(2).normal(0, 0.05, (6000, 64)).astype(np.float32)
-    for vectors, has_copies in ((rows, False), (copies, True)):
+    noise = np.random.default_rng(2).normal(0, 0.05, (6000, 64)).astype(np.float32)
+    copies = np.repeat(rows[:600], 10, axis=0) + noise
+    some_copies = np.concatenate((rows[:2000], copies[:4000]))
+    times = []
+    for vectors, least, most in ((rows, 0, 0), (some_copies, 0.5, 0.8), (copies, 0.99, 1)):
         (part,) = searched_index(vectors, graph_rows_min=1000).read("n")[0].parts
         tuner = Tuner(part.live, Metric.COSINE)
-        assert tuner._few.is_moved is has_copies
-        assert (tuner._loss_times(tuner._few, "quantised") > 1) is has_copies
-        assert (tuner._loss_times(tuner._few, "graph") > 1) is has_copies
+        assert least <= tuner._few.moved_share <= most
+        times.append([tuner._loss_times(tuner._few, structure) for structure in ("quantised", "graph")])
         asked = Tuner(part.live, Metric.COSINE, queries=vectors[:200])
         assert asked._loss_times(asked._few, "quantised") == 1
+    assert times[0] == [1, 1]
+    assert times[0] < times[1] < times[2] <= [2.0, 1.15]
