@@ -56,9 +56,8 @@ _ROUNDING: Final = 1e-6
 far away about as much as its length."""
 
 _LATE_ROWS_MIN: Final = 20
-_LATE_TIMES: Final = 2
-"""A search among allowed rows goes on, with more partitions, while the later half of the rows that it saw
-has more of the best than so many times what may be missed: each time about half as many are found as before."""
+"""A search among allowed rows goes on, with more partitions, while the later half of the rows that it saw has more of
+the best, of so many at least, than may be missed: each time about half as many are found as before."""
 
 
 class Candidates(NamedTuple):
@@ -166,6 +165,21 @@ class Quantised:
         long_rows = self._long_rows if alive is None else self._long_rows[alive[self._long_rows]]
         return self._with_long_rows(found, long_rows, asked)
 
+    def looked_at(self, pool: int, probes: int | None, allowed_count: int | None = None) -> float:
+        """About how many estimates `candidates` makes; `allowed_count` is that of allowed rows, None for all."""
+        if allowed_count is not None and (probes is None or allowed_count <= _FEW_ROWS):
+            return allowed_count
+        share = 1.0 if probes is None else min(probes / self.partition_count, 1.0)
+        if allowed_count is None:
+            return share * self.row_count
+        fewest = allowed_count * _ALLOWED_PARTITIONS_MIN / self.partition_count
+        return min(max(self._enough(share * self.row_count, pool, allowed_count), fewest), allowed_count)
+
+    def _enough(self, size: float, pool: int, allowed_count: int) -> float:
+        """How many allowed rows are to be looked at, where partitions with `size` rows are enough of all."""
+        spread: float = (allowed_count / self.row_count) ** (1 - _SPREAD_POWER)
+        return max(_ENOUGH * size * spread, pool)
+
     def errors(self, rows: Int64s, error: float) -> Float32s:
         """The standard errors of the estimates of some rows, infinite for long ones; `error` is `Candidates.error`."""
         errors: Float32s = np.take(self._factors, rows)
@@ -231,13 +245,12 @@ class Quantised:
         size = float(self._sizes[order[: max(probes, 1)]].sum())
         order = order[counts[order] > 0]
         seen = np.cumsum(counts[order])
-        share = len(allowed) / self.row_count
-        enough = max(_ENOUGH * size * share ** (1 - _SPREAD_POWER), pool)
+        enough = self._enough(size, pool, len(allowed))
         count, pool_now = max(int(np.searchsorted(seen, enough)) + 1, _ALLOWED_PARTITIONS_MIN), pool
         while count < len(order) and seen[count - 1] <= _SCANNED_SHARE_MAX * len(allowed):
             found = self._best_of(asked, self._ranges(np.sort(order[:count])).select(allowed), pool_now)
             half = int(np.searchsorted(seen, seen[count - 1] / 2)) + 1
-            if aim is None or self._late_share(found, aim, order[:half]) <= _LATE_TIMES * (1 - aim.recall):
+            if aim is None or self._late_share(found, aim, order[:half]) <= 1 - aim.recall:
                 return found
             count, pool_now = _WIDER * count, _WIDER * pool
         return self._best_of(asked, allowed, pool_now)

@@ -12,16 +12,18 @@ from pinyon.engine.view import BlockView
 EXACT_ROWS_MAX: Final = 512
 """So few rows are scored exactly rather than estimated first."""
 
+_SCORED_MIN: Final = 256
+_SCORED_TIMES: Final = 8
+"""Rows that are scored whatever the others' estimates are, at least and for each result."""
+
 _POOL_SHARE: Final = 4
 """Rows that are scored exactly for each result, at least, where estimates chose them."""
 
-_FILTERED_POOL_TIMES: Final = 2
-_FILTERED_POOL_ENOUGH: Final = 640
-_FILTERED_PROBES_TIMES: Final = 1.5
-"""How much farther is looked with a filter at first: the nearest of fewer rows are farther away, and more alike. The
-pool is not made larger than is enough by this."""
+_FILTERED_POOL_MIN: Final = 640
+"""Candidates with a filter, at least: the nearest of fewer rows are farther away, and more alike. They are scored only
+as far as needed."""
 
-_GRAPH_SHARE: Final = 6
+_GRAPH_SHARE: Final = 3
 """A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
 
 _GRAPH_SCORED_SHARE: Final = 4
@@ -39,16 +41,24 @@ def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: b
     its rows. As it may find too few of those that are left, it is used only where QUANTISED would do too.
     """
     structures = part.live.structures
-    if structures is None or row_count <= max(EXACT_ROWS_MAX, plan.top_k) or plan.target_recall >= 1:
+    if structures is None or row_count <= 2 * scored_min(plan) or plan.target_recall >= 1:
         return None
     has_graph = structures.graph is not None and part.live.reach(GRAPH, plan.target_recall, plan.top_k).is_reached
     if has_graph and not has_filter:
         return GRAPH
-    reach = part.live.reach(QUANTISED, plan.target_recall, plan.top_k)
-    is_for_all = reach.effort is not None and reach.effort.pool >= row_count
-    if is_for_all or not reach.is_reached:
+    if not part.live.reach(QUANTISED, plan.target_recall, plan.top_k).is_reached:
         return None
     return GRAPH if has_graph and _GRAPH_SHARE * row_count >= part.row_count else QUANTISED
+
+
+def scored_min(plan: SearchPlan) -> int:
+    """How many of the rows that were estimated are scored at least; if they are not twice as many, all are."""
+    return max(_SCORED_MIN, _SCORED_TIMES * plan.top_k)
+
+
+def scored_about(pool: int, plan: SearchPlan) -> int:
+    """How many of a pool of rows that were estimated are scored, about: of real texts 1.2 to 2 times the least."""
+    return pool if plan.target_recall > ENOUGH_RECALL_MAX else min(pool, 2 * scored_min(plan))
 
 
 def graph_pool(part: Part, plan: SearchPlan) -> int:
@@ -81,10 +91,7 @@ def quantised_effort(part: Part, plan: SearchPlan) -> Effort:
     """How far to look among the quantised rows."""
     effort = _effort(part, QUANTISED, plan) or Effort(pool=max(_UNTUNED_POOL, 20 * plan.top_k))
     enough = Effort(max(effort.pool, _POOL_SHARE * plan.top_k), effort.probes)
-    if plan.filter is None:
-        return enough
-    pool = max(enough.pool, min(_FILTERED_POOL_TIMES * enough.pool, _FILTERED_POOL_ENOUGH))
-    return Effort(pool, enough.times(probes=_FILTERED_PROBES_TIMES).probes)
+    return enough if plan.filter is None else Effort(max(enough.pool, _FILTERED_POOL_MIN), enough.probes)
 
 
 def _effort(part: Part, structure: str, plan: SearchPlan) -> Effort | None:

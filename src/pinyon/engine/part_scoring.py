@@ -13,7 +13,7 @@ from pinyon.ann.estimates import ENOUGH_RECALL_MAX, score_needed
 from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Candidates, Quantised
 from pinyon.engine.part import Part
-from pinyon.engine.part_efforts import EXACT_ROWS_MAX
+from pinyon.engine.part_efforts import EXACT_ROWS_MAX, scored_min
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.model.record import Float32s, Int64s
 
@@ -22,10 +22,6 @@ _SCORED_AT_ONCE: Final = 16_384
 
 _COPIED_BYTES: Final = 4 * 1024 * 1024
 """… and the vectors that are copied for it."""
-
-_SCORED_MIN: Final = 256
-_SCORED_TIMES: Final = 8
-"""Rows that are scored whatever the others' estimates are, at least and for each result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ def best_estimated(part: Part, found: Candidates, quantised: Quantised, plan: Se
     order of what they may be worth, until the exact scores tell that hardly any other row is among the best.
     """
     assert plan.dense is not None
-    least = max(_SCORED_MIN, _SCORED_TIMES * plan.top_k) + len(quantised.space.long_rows)
+    least = scored_min(plan) + len(quantised.space.long_rows)
     if len(found.rows) < 2 * least or plan.target_recall > ENOUGH_RECALL_MAX:
         return best_scored(part, found.rows, plan, NO_HITS)
     space, query = quantised.space, plan.dense

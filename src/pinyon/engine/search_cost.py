@@ -13,6 +13,7 @@ from pinyon.engine.part_efforts import (
     EXACT_ROWS_MAX,
     graph_pool,
     quantised_effort,
+    scored_about,
     scored_count,
     scored_in_block,
     structure_for,
@@ -32,11 +33,17 @@ _NUMBER_US: Final = 0.0003
 _SCORED_NUMBER_US: Final = 0.004
 """… in float64, of a row that lies anywhere."""
 
-_GATHERED_NUMBER_US: Final = 0.001
-"""… in float32, of a row of a block."""
+_GATHERED_NUMBER_US: Final = 0.0015
+"""… in float32, of a row that was estimated."""
 
-_CODE_US: Final = 0.02
+_CODE_US: Final = 0.025
 """To estimate a row from its code."""
+
+_SINGLE_CODE_US: Final = 0.06
+"""… where the rows around it are not; sometimes a search looks twice."""
+
+_PROBING_US: Final = 300.0
+"""To choose among partitions."""
 
 _GRAPH_ROW_US: Final = 3.0
 """To find a row in a graph, and the ways to it."""
@@ -109,9 +116,11 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
         return selecting + searched * _GRAPH_ROW_US + scored_count(structures.graph, pool, plan.top_k) * scored_us
     if not structures.has_read("quantised"):
         return math.inf
-    effort = quantised_effort(part, plan)
-    share = 1.0 if effort.probes is None else min(effort.probes / structures.quantised.partition_count, 1.0)
-    return selecting + rows * share * _CODE_US + min(effort.pool, rows) * scored_us
+    effort, quantised = quantised_effort(part, plan), structures.quantised
+    looked_at = quantised.looked_at(effort.pool, effort.probes, None if plan.filter is None else rows)
+    code_us = _CODE_US if plan.filter is None else _SINGLE_CODE_US
+    scored = scored_about(min(effort.pool, rows), plan)
+    return selecting + _PROBING_US + looked_at * code_us + scored * _GATHERED_NUMBER_US * len(plan.dense)
 
 
 def _selection(part: Part, structures: Structures | None, condition: Filter) -> tuple[int, float]:

@@ -221,3 +221,26 @@ def test_the_same_rows_and_seed_give_the_same_bytes() -> None:
     assert one.quantised._words.tobytes() == other.quantised._words.tobytes()
     assert one.model.centroids.tobytes() == other.model.centroids.tobytes()
     assert build(Metric.COSINE, rows, seed=8).quantised._words.tobytes() != one.quantised._words.tobytes()
+
+
+@pytest.mark.parametrize("share", [None, 0.9, 0.3, 0.05])
+@pytest.mark.parametrize("probes", [None, 12])
+def test_how_many_estimates_are_made_is_known_about(
+    share: float | None, probes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = clustered_vectors(Metric.COSINE, 32, 20_000)
+    searched = build(Metric.COSINE, vectors.rows).quantised
+    rng = np.random.default_rng(1)
+    allowed = None if share is None else np.flatnonzero(rng.random(20_000) < share)
+    counts: list[int] = []
+    distances = module._distances
+
+    def counted(query, parts, row_count):
+        counts.append(row_count)
+        return distances(query, parts, row_count)
+
+    monkeypatch.setattr(module, "_distances", counted)
+    for query in vectors.queries:
+        searched.candidates(query, 100, probes=probes, allowed=allowed, aim=Aim(10, 0.9))
+    told = searched.looked_at(100, probes, None if allowed is None else len(allowed))
+    assert 0.5 < told * len(vectors.queries) / sum(counts) < 2

@@ -1,11 +1,15 @@
 """What is asked for the nearest rows of a part: what finds them in the least time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from pinyon.ann.effort import Effort, EffortTable, Measurement
 from pinyon.engine.index import Index
-from pinyon.engine.part_efforts import structure_for
+from pinyon.engine.part_efforts import quantised_effort, scored_about, structure_for
 from pinyon.engine.segment_build import BuildOptions
+from pinyon.filter.parser import parse
 from tests.unit.engine.searched_index import plan, searched_index
 
 ROWS = np.random.default_rng(1).standard_normal((5000, 24), dtype=np.float32)
@@ -34,14 +38,15 @@ def test_a_graph_is_asked_where_there_is_one(with_graph: Index, without_graph: I
 
 
 def test_a_filter_that_leaves_few_rows_leaves_too_little_of_a_graph(with_graph: Index) -> None:
-    assert structure(with_graph, 4000) == structure(with_graph, 834) == "graph"
-    assert structure(with_graph, 833) == "quantised"
+    assert structure(with_graph, 4000) == structure(with_graph, 1667) == "graph"
+    assert structure(with_graph, 1666) == "quantised"
 
 
 def test_few_rows_are_all_scored(with_graph: Index) -> None:
     assert structure(with_graph, 513) == "quantised"
     assert structure(with_graph, 512) is None
-    assert structure(with_graph, 700, top_k=700) is None
+    assert structure(with_graph, 1601, top_k=100) == "quantised"
+    assert structure(with_graph, 1600, top_k=100) is None
     assert structure(with_graph, target_recall=1.0) is None
 
 
@@ -57,3 +62,23 @@ def test_a_graph_that_finds_too_little_is_not_asked(with_graph: Index, monkeypat
 def test_rows_of_a_shared_segment_are_all_scored() -> None:
     index = searched_index(ROWS, build=BuildOptions(dedicated_rows_min=2 * len(ROWS)))
     assert structure(index) is None
+
+
+def test_a_filter_takes_more_candidates_which_are_scored_as_far_as_needed(
+    without_graph: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (part,) = without_graph.read("n")[0].parts
+    table = EffortTable((Measurement(Effort(40, 3), 0.95, 0.0),))
+    monkeypatch.setattr(part.live, "efforts", {"quantised": table})
+    asked = plan(ROWS[0], target_recall=0.9)
+    filtered = replace(asked, filter=parse({"a": 1}))
+    assert quantised_effort(part, asked) == Effort(40, 3)
+    assert quantised_effort(part, filtered) == Effort(640, 3)
+
+
+@pytest.mark.parametrize(
+    ("pool", "top_k", "target_recall", "count"),
+    [(100, 10, 0.9, 100), (5000, 10, 0.9, 512), (5000, 100, 0.9, 1600), (5000, 10, 0.995, 5000)],
+)
+def test_of_a_large_pool_little_is_scored(pool: int, top_k: int, target_recall: float, count: int) -> None:
+    assert scored_about(pool, plan(ROWS[0], top_k=top_k, target_recall=target_recall)) == count

@@ -20,9 +20,9 @@ from pinyon.protobuf.struct import encode_metadata
 from tests.unit.engine.searched_index import clustered, definition_of, new_database, plan
 
 ROWS = 12_000
-DIMENSION = 32
+DIMENSION = 256
 VECTORS = clustered(ROWS, DIMENSION)
-FEW, MANY = parse({"number": {"$lt": 600}}), parse({"number": {"$gte": 600}})
+FEW, MANY = parse({"number": {"$lt": 600}}), parse({"number": {"$lt": 3500}})
 
 
 def filled(**options: Any) -> Index:
