@@ -3,7 +3,7 @@
 The arrays, which may be mapped, and how they are built: `quantiser`. Thread rule: any thread may search.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -239,21 +239,25 @@ class Quantised:
         others than those that promise most. So what was found tells whether to look further.
         """
         if probes is None or len(allowed) <= _FEW_ROWS:
-            return self._best_of(asked, allowed, pool)
+            return _best_candidates([self._estimated(asked, allowed)], pool)
         order = self._partitions(asked)
         counts = np.diff(np.searchsorted(allowed, self._starts))
         size = float(self._sizes[order[: max(probes, 1)]].sum())
         order = order[counts[order] > 0]
         seen = np.cumsum(counts[order])
         enough = self._enough(size, pool, len(allowed))
-        count, pool_now = max(int(np.searchsorted(seen, enough)) + 1, _ALLOWED_PARTITIONS_MIN), pool
+        count = max(int(np.searchsorted(seen, enough)) + 1, _ALLOWED_PARTITIONS_MIN)
+        looked_at: list[Candidates] = []
+        done = 0
         while count < len(order) and seen[count - 1] <= _SCANNED_SHARE_MAX * len(allowed):
-            found = self._best_of(asked, self._ranges(np.sort(order[:count])).select(allowed), pool_now)
+            looked_at.append(self._estimated(asked, self._ranges(np.sort(order[done:count])).select(allowed)))
+            found = _best_candidates(looked_at, pool)
             half = int(np.searchsorted(seen, seen[count - 1] / 2)) + 1
             if aim is None or self._late_share(found, aim, order[:half]) <= 1 - aim.recall:
                 return found
-            count, pool_now = _WIDER * count, _WIDER * pool
-        return self._best_of(asked, allowed, pool_now)
+            done, count, pool = count, _WIDER * count, _WIDER * pool if done == 0 else pool
+        looked_at.append(self._estimated(asked, self._ranges(np.sort(order[done:])).select(allowed)))
+        return _best_candidates(looked_at, pool)
 
     def _late_share(self, found: Candidates, aim: Aim, early: Int64s) -> float:
         """Of the best of what was found, the share that is in none of some partitions."""
@@ -264,14 +268,13 @@ class Quantised:
         best = found.rows[_best(estimates, max(2 * aim.top_k, _LATE_ROWS_MIN))]
         return 1 - float(is_early[np.searchsorted(self._starts, best, side="right") - 1].mean())
 
-    def _best_of(self, asked: "_Asked", rows: Int64s, pool: int) -> Candidates:
-        """The best of single rows, ascending."""
+    def _estimated(self, asked: "_Asked", rows: Int64s) -> Candidates:
+        """Single rows, ascending."""
         if len(rows) > _GATHERED_SHARE_MAX * self.row_count:
             estimates = self._estimates(asked, None, RowRanges(self._starts[:1], self._starts[-1:]))[rows]
         else:
             estimates = self._estimates_of_rows(asked, rows)
-        best = _best(estimates, pool)
-        return Candidates(rows[best], estimates[best], asked.prepared.error)
+        return Candidates(rows, estimates, asked.prepared.error)
 
     def _estimates(self, asked: "_Asked", partitions: Int64s | None, ranges: RowRanges) -> Float32s:
         """Estimates of all rows of some partitions, one after another."""
@@ -295,8 +298,12 @@ class Quantised:
             yield RowRanges(self._starts[some], self._starts[some + 1]).cut(self._words)
 
     def _words_of_rows(self, rows: Int64s) -> Iterator[UInt64s]:
+        """The codes of some rows, which are copied into the same memory again and again: that halves what it takes."""
+        copied = np.empty((min(self._copied_rows, len(rows)), self._words.shape[1]), np.uint64)
         for first in range(0, len(rows), self._copied_rows):
-            yield np.take(self._words, rows[first : first + self._copied_rows], axis=0)
+            some = rows[first : first + self._copied_rows]
+            # All numbers are those of rows; to have numpy look whether they are would take another copy.
+            yield np.take(self._words, some, axis=0, mode="clip", out=copied[: len(some)])
 
     def _estimates_of_rows(self, asked: "_Asked", rows: Int64s) -> Float32s:
         """Estimates of single rows, ascending."""
@@ -306,7 +313,7 @@ class Quantised:
             of_rows = near[np.searchsorted(self._starts, rows, side="right") - 1]
         else:
             of_rows = np.repeat(near, np.diff(np.searchsorted(rows, self._starts)))
-        return self._goodness(query, distances, of_rows, self._factors[rows], self._constants[rows])
+        return self._goodness(query, distances, of_rows, np.take(self._factors, rows), np.take(self._constants, rows))
 
     def _goodness(
         self,
@@ -352,3 +359,13 @@ def _best(estimates: Float32s, pool: int) -> Int64s:
     best = np.argpartition(estimates, count - pool)[count - pool :]
     best.sort()
     return best[estimates[best] > -np.inf]
+
+
+def _best_candidates(found: Sequence[Candidates], pool: int) -> Candidates:
+    """The best of what was found here and there, no row twice."""
+    rows = np.concatenate([each.rows for each in found])
+    estimates = np.concatenate([each.estimates for each in found])
+    best = _best(estimates, pool)
+    if len(found) > 1:
+        best = best[np.argsort(rows[best])]
+    return Candidates(rows[best], estimates[best], found[0].error)

@@ -40,7 +40,7 @@ _RESERVED_AHEAD_BYTES: Final = 256 * 1024
 """Bytes of a body that are reserved before they come, so that not every chunk has to ask."""
 _BRIEF_BODY_BYTES: Final = 128 * 1024
 
-_LONG_S: Final = 0.01
+_LONG_S: Final = 0.025
 _HAND_OVER_S: Final = 1.0
 """Where what should be brief took longer than `_LONG_S`, worker threads answer for so long."""
 
