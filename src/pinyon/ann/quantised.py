@@ -3,13 +3,14 @@
 The arrays, which may be mapped, and how they are built: `quantiser`. Thread rule: any thread may search.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from pinyon.ann import codes
+from pinyon.ann.candidates import Aim, Candidates, best_of, best_places
 from pinyon.ann.codes import PreparedQuery, UInt16s, UInt64s
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.partition_order import PartitionOrder
@@ -20,7 +21,7 @@ from pinyon.ann.row_ranges import RowRanges
 from pinyon.ann.space import Space
 from pinyon.model.record import Float32s, Int64s, Mask
 
-__all__ = ["Aim", "Candidates", "Encoder", "Model", "Quantised", "group", "train", "training_rows"]
+__all__ = ["Encoder", "Model", "Quantised", "group", "train", "training_rows"]
 
 _COPIED_BYTES: Final = 400_000
 """Codes that are copied at once: they stay in a core's cache until they were looked at."""
@@ -58,31 +59,6 @@ far away about as much as its length."""
 _LATE_ROWS_MIN: Final = 20
 """A search among allowed rows goes on, with more partitions, while the later half of the rows that it saw has more of
 the best, of so many at least, than may be missed: each time about half as many are found as before."""
-
-
-class Candidates(NamedTuple):
-    """Rows that may be the nearest.
-
-    Attributes:
-        rows: `(m,)` int64, ascending.
-        estimates: the estimated goodness of each, float32.
-        error: the standard error of an estimate for a factor of 1: see `Quantised.errors`.
-    """
-
-    rows: Int64s
-    estimates: Float32s
-    error: float
-
-    def where(self, is_kept: Mask) -> "Candidates":
-        """Some of them."""
-        return self._replace(rows=self.rows[is_kept], estimates=self.estimates[is_kept])
-
-
-class Aim(NamedTuple):
-    """What a search among allowed rows is to find: so many results, and this share of the best on average."""
-
-    top_k: int
-    recall: float
 
 
 class Quantised:
@@ -160,7 +136,7 @@ class Quantised:
         estimates = self._estimates(asked, partitions, ranges)
         if alive is not None:
             estimates[~ranges.cut(alive)] = -np.inf
-        best = _best(estimates, pool)
+        best = best_places(estimates, pool)
         found = Candidates(best if partitions is None else ranges.rows(best), estimates[best], prepared.error)
         long_rows = self._long_rows if alive is None else self._long_rows[alive[self._long_rows]]
         return self._with_long_rows(found, long_rows, asked)
@@ -239,7 +215,7 @@ class Quantised:
         others than those that promise most. So what was found tells whether to look further.
         """
         if probes is None or len(allowed) <= _FEW_ROWS:
-            return _best_candidates([self._estimated(asked, allowed)], pool)
+            return best_of([self._estimated(asked, allowed)], pool)
         order = self._partitions(asked)
         counts = np.diff(np.searchsorted(allowed, self._starts))
         size = float(self._sizes[order[: max(probes, 1)]].sum())
@@ -251,13 +227,13 @@ class Quantised:
         done = 0
         while count < len(order) and seen[count - 1] <= _SCANNED_SHARE_MAX * len(allowed):
             looked_at.append(self._estimated(asked, self._ranges(np.sort(order[done:count])).select(allowed)))
-            found = _best_candidates(looked_at, pool)
+            found = best_of(looked_at, pool)
             half = int(np.searchsorted(seen, seen[count - 1] / 2)) + 1
             if aim is None or self._late_share(found, aim, order[:half]) <= 1 - aim.recall:
                 return found
             done, count, pool = count, _WIDER * count, _WIDER * pool if done == 0 else pool
         looked_at.append(self._estimated(asked, self._ranges(np.sort(order[done:])).select(allowed)))
-        return _best_candidates(looked_at, pool)
+        return best_of(looked_at, pool)
 
     def _late_share(self, found: Candidates, aim: Aim, early: Int64s) -> float:
         """Of the best of what was found, the share that is in none of some partitions."""
@@ -265,7 +241,7 @@ class Quantised:
         is_early[early] = True
         # Long rows are found anyway.
         estimates = np.where(is_member(found.rows, self._long_rows), -np.inf, found.estimates)
-        best = found.rows[_best(estimates, max(2 * aim.top_k, _LATE_ROWS_MIN))]
+        best = found.rows[best_places(estimates, max(2 * aim.top_k, _LATE_ROWS_MIN))]
         return 1 - float(is_early[np.searchsorted(self._starts, best, side="right") - 1].mean())
 
     def _estimated(self, asked: "_Asked", rows: Int64s) -> Candidates:
@@ -349,23 +325,3 @@ def _distances(query: PreparedQuery, parts: Iterable[UInt64s], row_count: int) -
         codes.distances(words, query.planes, distances[done : done + len(words)])
         done += len(words)
     return distances
-
-
-def _best(estimates: Float32s, pool: int) -> Int64s:
-    """Positions, ascending, of the `pool` best estimates above minus infinity."""
-    count = len(estimates)
-    if pool >= count:
-        return np.flatnonzero(estimates > -np.inf)
-    best = np.argpartition(estimates, count - pool)[count - pool :]
-    best.sort()
-    return best[estimates[best] > -np.inf]
-
-
-def _best_candidates(found: Sequence[Candidates], pool: int) -> Candidates:
-    """The best of what was found here and there, no row twice."""
-    rows = np.concatenate([each.rows for each in found])
-    estimates = np.concatenate([each.estimates for each in found])
-    best = _best(estimates, pool)
-    if len(found) > 1:
-        best = best[np.argsort(rows[best])]
-    return Candidates(rows[best], estimates[best], found[0].error)

@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 
 from pinyon.ann import exact, exact_sparse
+from pinyon.ann.candidates import Candidates
 from pinyon.ann.estimates import ENOUGH_RECALL_MAX, score_needed
 from pinyon.ann.exact import Float64s
-from pinyon.ann.quantised import Candidates, Quantised
+from pinyon.ann.quantised import Quantised
 from pinyon.engine.part import Part
 from pinyon.engine.part_efforts import EXACT_ROWS_MAX, scored_min
 from pinyon.engine.search_plan import SearchPlan

@@ -18,10 +18,11 @@ from typing import Final
 import numpy as np
 
 from pinyon.ann import exact, exact_sparse
+from pinyon.ann.candidates import Aim, Candidates
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.ann.postings import ScannedRows
-from pinyon.ann.quantised import Aim, Candidates, Quantised
+from pinyon.ann.quantised import Quantised
 from pinyon.engine.part import GRAPH, Part
 from pinyon.engine.part_efforts import graph_pool, quantised_effort, scored_count, structure_for
 from pinyon.engine.part_scoring import Hits, best_estimated, best_hits, best_scored

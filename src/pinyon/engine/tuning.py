@@ -26,6 +26,7 @@ from pinyon.ann.graph import Graph
 from pinyon.engine.part import GRAPH, QUANTISED, LiveSegment, for_many
 from pinyon.engine.part_efforts import scored_count
 from pinyon.engine.structures import Structures
+from pinyon.engine.true_neighbours import true_neighbours
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s, Mask
 
@@ -49,7 +50,6 @@ _COPY_SHARE: Final = 0.02
 """… and a query of a caller is one: rows that are near to what was asked are what makes it easy."""
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
-_FIRST_ROWS: Final = 256
 _FOUND_AT_ONCE: Final = 5000
 """Rows that a graph finds by one call of each thread: others wait for it, 15 ms."""
 
@@ -126,7 +126,6 @@ class Tuner:
         self._check = check
         self._threads = threads
         rng = np.random.default_rng(seed)
-        self._row_count: Final = live.row_count
         count = min(queries_max, _query_count_max(live.row_count))
         self.rows: Int64s = np.sort(rng.choice(live.row_count, count, replace=False))
         if queries is None:
@@ -262,50 +261,14 @@ class Tuner:
         many = self._sample(self._queries[is_for_many], found[is_for_many[asked]], is_moved[is_for_many])
         return few, many
 
+    def _true_neighbours(self, vectors: Float32s, top_k: int, without: Int64s) -> Int64s:
+        return true_neighbours(self._dense, self._structures, vectors, top_k, without, self._check)
+
     def _sample(self, queries: Float32s, neighbours: Int64s, is_moved: Mask) -> _Sample:
         """Queries of which one neighbour more is known than is looked for."""
         goodness = [self._goodness(query, rows[-2:]) for query, rows in zip(queries, neighbours, strict=True)]
         has_ties = np.array([each[1] >= _rounded_down(each[0]) for each in goodness], np.bool_)
         return _Sample(queries, neighbours[:, :-1], has_ties, float(is_moved.mean()))
-
-    def _true_neighbours(self, vectors: Float32s, top_k: int, without: Int64s) -> Int64s:
-        """The nearest rows of each vector, `(q, top_k)`, best first, except for some rows, which ascend."""
-        space, mean = self._structures.space, self._structures.mean
-        queries = np.array([space.query(vector) for vector in vectors], np.float32).reshape(vectors.shape)
-        best = _Best(np.full((len(vectors), top_k), -np.inf, np.float32), np.zeros((len(vectors), top_k), np.int64))
-        start, step = 0, max(_CHUNK_BYTES // (4 * space.dimension), _FIRST_ROWS)
-        while start < self._row_count:
-            self._check()
-            # Few rows first, so that of the others only those are looked at that are better than most.
-            stop = min(start + min(step, max(4 * start, _FIRST_ROWS)), self._row_count)
-            # What all rows have in common tells them not apart, and would take the digits that do.
-            rows = space.rows(self._dense.slice(start, stop)) - mean
-            goodness = queries @ rows.T
-            if self._metric is Metric.EUCLIDEAN:
-                goodness = 2 * goodness - np.vecdot(rows, rows)
-            goodness[:, without[(without >= start) & (without < stop)] - start] = -np.inf
-            best = best.merged(goodness, start)
-            start = stop
-        return best.rows
-
-
-class _Best(NamedTuple):
-    """The best rows so far of some queries, `(q, top_k)`, best first."""
-
-    goodness: Float32s
-    rows: Int64s
-
-    def merged(self, goodness: Float32s, first_row: int) -> "_Best":
-        """With rows of which these, `(q, n)`, are the goodness, the first being number `first_row`."""
-        query_count, top_k = self.rows.shape
-        queries, places = np.nonzero(goodness > self.goodness[:, -1:])
-        owners = np.concatenate((np.repeat(np.arange(query_count), top_k), queries))
-        values = np.concatenate((self.goodness.ravel(), goodness[queries, places]))
-        rows = np.concatenate((self.rows.ravel(), places + first_row))
-        order = np.lexsort((-values, owners))
-        starts = np.searchsorted(owners[order], np.arange(query_count))
-        kept = order[starts[:, None] + np.arange(top_k)]
-        return _Best(values[kept], rows[kept])
 
 
 def is_for_many(live: LiveSegment) -> bool:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinyon.ann import quantised as module
-from pinyon.ann.quantised import Aim, Quantised
+from pinyon.ann.candidates import Aim
+from pinyon.ann.quantised import Quantised
 from pinyon.model.metric import Metric
 from pinyon.model.record import Int64s
 from tests.unit.ann.clustered_vectors import Built, build, clustered_vectors, nearest_rows, share_found

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pinyon.ann.quantised import Candidates
+from pinyon.ann.candidates import Candidates
 from pinyon.engine import part_scoring
 from pinyon.engine.part import Part
 from pinyon.engine.part_scoring import NO_HITS, best_estimated, best_scored
