@@ -42,7 +42,8 @@ class Effort(msgspec.Struct, frozen=True):
     """What a search is told.
 
     Attributes:
-        pool: rows to score exactly: `pool` of quantised partitions, `count` of a graph.
+        pool: candidates, of which as many as needed are scored exactly: `pool` of quantised partitions, `count` of a
+            graph.
         probes: partitions to look into; None for all, and for a graph.
     """
 

@@ -64,13 +64,27 @@ def score_needed(
         step_max: no more than so many are scored at once.
         rest: what is known of further rows; None where there are none.
     """
+    # Goodness may be too large for float32: then nothing is sure, and all rows are scored.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _score_needed(estimates, errors, score, top_k, least, step_max, rest)
+
+
+def _score_needed(
+    estimates: Float32s,
+    errors: Float32s,
+    score: Callable[[Int64s], Float32s],
+    top_k: int,
+    least: int,
+    step_max: int,
+    rest: Rest | None,
+) -> Scored:
     order = np.argsort(-(estimates + np.float32(_ERRORS) * errors))
     estimates, errors = estimates[order], errors[order]
     certainty = np.divide(1.0, errors.astype(np.float64), out=np.zeros(len(errors)), where=errors > 0)
     goodness = np.empty(len(order), np.float32)
     count, squares = 0, 0.0
     while count < len(order):
-        step = least if count < least else count // 2
+        step = least - count if count < least else count // 2
         chunk = slice(count, min(count + min(step, step_max), len(order)))
         goodness[chunk] = score(order[chunk])
         off = (goodness[chunk] - estimates[chunk]) * certainty[chunk]

@@ -45,6 +45,9 @@ _LONG_ROWS_MAX: Final = 64
 _LONG_FACTOR: Final = 2
 """At most so many rows are long, and only those that are so much longer than the rest."""
 
+_LEAST_WORTH: Final = float(np.finfo(np.float32).tiny)
+_MOST_WORTH: Final = float(np.finfo(np.float32).max)
+
 _NO_ROWS: Final = np.zeros(0, np.int64)
 
 
@@ -87,12 +90,13 @@ class Space:
         return self.worth_of_difference(goodness - np.vdot(moved, moved), query)
 
     def worth_of_difference(self, difference: Float32s, query: Float32s) -> Float32s:
-        """What differences of goodness in the space are worth."""
+        """What differences of goodness in the space are worth: more than nothing, also for a query of zeros."""
         scale = self.scale or 1.0
         if self.metric is Metric.COSINE:
             return difference
         length = float(np.linalg.norm(query.astype(np.float64))) if self.metric is Metric.DOTPRODUCT else scale
-        return difference * np.float32(scale * length)
+        with np.errstate(over="ignore"):
+            return difference * np.float32(np.clip(scale * length, _LEAST_WORTH, _MOST_WORTH))
 
     @property
     def graph_width(self) -> int:

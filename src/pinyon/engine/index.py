@@ -173,7 +173,8 @@ class Index:
     def search(self, view: View, plan: SearchPlan, *, cost_max_us: float | None = None) -> list[Match]:
         """The best matches of a view, best first.
 
-        With `cost_max_us`, what costs more is not begun, and nothing is waited for.
+        With `cost_max_us`, what costs more is not begun, and no lock is waited for; but where many search a graph
+        at once, for one of them to be done.
 
         Raises:
             NotBriefError: it would cost more, as far as can be told.

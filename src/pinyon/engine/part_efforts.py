@@ -10,14 +10,18 @@ from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import BlockView
 
 EXACT_ROWS_MAX: Final = 512
-"""So few rows are scored exactly rather than estimated first."""
+"""So few rows are scored in float64 at once; of more, those that are best in float32."""
+
+_FEW_BYTES: Final = 2 * 1024 * 1024
+_FEW_ROWS: Final = 1500
+"""To score no more rows than these, and of no more bytes, takes less time than to estimate them first."""
 
 _SCORED_MIN: Final = 256
 _SCORED_TIMES: Final = 8
 """Rows that are scored whatever the others' estimates are, at least and for each result."""
 
 _POOL_SHARE: Final = 4
-"""Rows that are scored exactly for each result, at least, where estimates chose them."""
+"""Candidates for each result, at least."""
 
 _FILTERED_POOL_MIN: Final = 640
 """Candidates with a filter, at least: the nearest of fewer rows are farther away, and more alike. They are scored only
@@ -31,7 +35,7 @@ _GRAPH_SCORED_SHARE: Final = 4
 
 _UNTUNED_POOL: Final = 512
 _UNTUNED_GRAPH_POOL: Final = 128
-"""Rows scored exactly while it is not known how many are needed."""
+"""Candidates while it is not known how many are needed."""
 
 
 def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: bool) -> str | None:
@@ -41,7 +45,9 @@ def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: b
     its rows. As it may find too few of those that are left, it is used only where QUANTISED would do too.
     """
     structures = part.live.structures
-    if structures is None or row_count <= 2 * scored_min(plan) or plan.target_recall >= 1:
+    if structures is None or plan.dense is None or plan.target_recall >= 1:
+        return None
+    if row_count <= max(2 * scored_min(plan), min(_FEW_BYTES // plan.dense.nbytes, _FEW_ROWS)):
         return None
     has_graph = structures.graph is not None and part.live.reach(GRAPH, plan.target_recall, plan.top_k).is_reached
     if has_graph and not has_filter:

@@ -34,7 +34,7 @@ _SCORED_NUMBER_US: Final = 0.004
 """… in float64, of a row that lies anywhere."""
 
 _GATHERED_NUMBER_US: Final = 0.0015
-"""… in float32, of a row that was estimated."""
+"""… in float32, of a row that was estimated, or that a filter left among many."""
 
 _CODE_US: Final = 0.025
 """To estimate a row from its code."""
@@ -108,8 +108,8 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
     scored_us = _SCORED_NUMBER_US * len(plan.dense)
     structure = structure_for(part, plan, rows, has_filter=plan.filter is not None)
     if structures is None or structure is None:
-        is_scattered = plan.filter is not None or rows <= EXACT_ROWS_MAX
-        return selecting + rows * (scored_us if is_scattered else _NUMBER_US * len(plan.dense))
+        number_us = _NUMBER_US if plan.filter is None else _GATHERED_NUMBER_US
+        return selecting + rows * (scored_us if rows <= EXACT_ROWS_MAX else number_us * len(plan.dense))
     if structure == GRAPH and structures.graph is not None:
         pool = graph_pool(part, plan)
         searched = pool * part.row_count / max(rows, 1)

@@ -53,7 +53,7 @@ def machine_memory_bytes() -> int | None:
 
 
 def processor_count() -> int:
-    """How many processors this process may use, at least 1: of the machine, or of its container, rounded up."""
+    """How many processors this process may use, at least 1: of the machine, or of its container (by cgroup v2)."""
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     quota, _, period = _text(_CGROUP_PROCESSORS).partition(" ")
     if quota.isdecimal() and int(period) > 0:

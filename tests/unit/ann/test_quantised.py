@@ -101,10 +101,35 @@ def test_where_a_filter_leaves_nothing_near_further_partitions_are_searched(metr
             allowed = np.flatnonzero(cluster_of != owner)
             nearest = allowed[nearest_rows(built.rows[allowed], query, metric, count)]
             candidates = built.quantised.candidates(query, 640, probes=1, allowed=allowed, aim=aim).rows
+            assert (np.diff(candidates) > 0).all()
             found.append(share_found(candidates, nearest))
         shares[aim is None] = float(np.mean(found))
     assert shares[False] >= 0.97
     assert shares[True] < 0.95, "else this tests nothing"
+
+
+def test_no_row_is_estimated_twice_where_a_search_looks_further(
+    small: tuple[Built, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, queries = small
+    allowed = np.flatnonzero(np.arange(len(built.rows)) % 2)
+    monkeypatch.setattr(module, "_FEW_ROWS", 100)
+    estimated: list[Int64s] = []
+    estimates = Quantised._estimates_of_rows
+
+    def seen(self, asked, rows):
+        estimated.append(rows)
+        return estimates(self, asked, rows)
+
+    monkeypatch.setattr(Quantised, "_estimates_of_rows", seen)
+    rounds = []
+    for query in queries:
+        estimated.clear()
+        built.quantised.candidates(query, 20, probes=1, allowed=allowed, aim=Aim(10, 0.99))
+        rows = np.concatenate(estimated)
+        assert len(np.unique(rows)) == len(rows)
+        rounds.append(len(estimated))
+    assert max(rounds) > 1, "else this tests nothing"
 
 
 @pytest.mark.parametrize("gathering", [True, False])

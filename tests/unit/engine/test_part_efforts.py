@@ -43,11 +43,21 @@ def test_a_filter_that_leaves_few_rows_leaves_too_little_of_a_graph(with_graph: 
 
 
 def test_few_rows_are_all_scored(with_graph: Index) -> None:
-    assert structure(with_graph, 513) == "quantised"
-    assert structure(with_graph, 512) is None
+    assert structure(with_graph, 1501) == "quantised"
+    assert structure(with_graph, 1500) is None
     assert structure(with_graph, 1601, top_k=100) == "quantised"
     assert structure(with_graph, 1600, top_k=100) is None
     assert structure(with_graph, target_recall=1.0) is None
+
+
+def test_of_longer_vectors_fewer_are_all_scored(with_graph: Index) -> None:
+    (part,) = with_graph.read("n")[0].parts
+    wide = plan(np.ones(512, np.float32), target_recall=0.9)  # 2 KiB each.
+    assert structure_for(part, wide, 1025, has_filter=True) == "quantised"
+    assert structure_for(part, wide, 1024, has_filter=True) is None
+    asked = plan(np.ones(20_000, np.float32), target_recall=0.9)
+    assert structure_for(part, asked, 513, has_filter=True) == "quantised"
+    assert structure_for(part, asked, 512, has_filter=True) is None
 
 
 def test_a_graph_that_finds_too_little_is_not_asked(with_graph: Index, monkeypatch: pytest.MonkeyPatch) -> None:

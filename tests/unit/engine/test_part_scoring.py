@@ -135,3 +135,23 @@ def test_vectors_are_copied_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, sco
     rows = np.arange(0, 6000, 2)
     best_scored(part, rows, plan(QUERIES[0]), NO_HITS)
     assert max(scored) == 600
+
+
+@pytest.mark.parametrize(
+    ("metric", "size"), [(Metric.DOTPRODUCT, 1.0), (Metric.DOTPRODUCT, 1e17), (Metric.EUCLIDEAN, 1e17)]
+)
+@pytest.mark.parametrize("query_size", [0.0, 1.0])
+def test_queries_of_zeros_and_large_numbers_find_as_many_as_others(
+    metric: Metric, size: float, query_size: float, scored: list[int]
+) -> None:
+    rows = ROWS * np.float32(size)
+    rows[:5] *= 1000
+    part = part_of(rows, metric)
+    query = rows[50] * np.float32(query_size)
+    assert part.live.structures is not None
+    every = candidates(part, query, 3000)
+    hits = best_estimated(part, every, part.live.structures.quantised, plan(query, metric))
+    assert len(hits.rows) >= 10
+    assert set(hits.rows.tolist()) <= set(every.rows.tolist())
+    truth = best_scored(part, every.rows, plan(query, metric), NO_HITS)
+    assert np.sort(hits.goodness)[-10:].tolist() == np.sort(truth.goodness)[-10:].tolist()
