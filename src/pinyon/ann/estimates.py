@@ -21,6 +21,9 @@ _ERRORS: Final = 2.5
 one of 400 rows is missed by that, and with 2 one of 100; of the 100 nearest of real texts none, for a third more rows
 that are scored than with 2."""
 
+_SCORED_MIN: Final = 256
+_SCORED_TIMES: Final = 8
+
 
 class Rest(NamedTuple):
     """Of rows that are not given: their best estimate, and the largest error."""
@@ -43,6 +46,13 @@ class Scored(NamedTuple):
     is_enough: bool
 
 
+def scored_min(top_k: int) -> int:
+    """How many rows are scored whatever their estimates are, to tell how far others are off."""
+    return max(_SCORED_MIN, _SCORED_TIMES * top_k)
+
+
+# Goodness may be too large for float32: then nothing is sure, and all rows are scored.
+@np.errstate(over="ignore", invalid="ignore")
 def score_needed(
     estimates: Float32s,
     errors: Float32s,
@@ -60,24 +70,10 @@ def score_needed(
         errors: `(n,)` float32, their standard errors; infinite where an estimate tells nothing.
         score: the goodness of the rows in some places.
         top_k: how many rows are looked for.
-        least: so many rows are scored whatever their estimates are, at least `top_k`.
+        least: so many rows are scored whatever their estimates are: `scored_min`, or more.
         step_max: no more than so many are scored at once.
         rest: what is known of further rows; None where there are none.
     """
-    # Goodness may be too large for float32: then nothing is sure, and all rows are scored.
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _score_needed(estimates, errors, score, top_k, least, step_max, rest)
-
-
-def _score_needed(
-    estimates: Float32s,
-    errors: Float32s,
-    score: Callable[[Int64s], Float32s],
-    top_k: int,
-    least: int,
-    step_max: int,
-    rest: Rest | None,
-) -> Scored:
     order = np.argsort(-(estimates + np.float32(_ERRORS) * errors))
     estimates, errors = estimates[order], errors[order]
     certainty = np.divide(1.0, errors.astype(np.float64), out=np.zeros(len(errors)), where=errors > 0)

@@ -2,7 +2,7 @@
 
 What must hold:
 
-- the n-th row that was added has key n;
+- row n has key n, whenever it was added;
 - a built graph is bytes, and a view of them, mapped from a file for instance, is searched without reading them whole;
 - answers are approximate, and so is their order, nearest first: the caller scores the first of them again.
 

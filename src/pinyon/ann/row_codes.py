@@ -11,17 +11,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pinyon.ann.estimates import Rest, score_needed
+from pinyon.ann.estimates import Rest, score_needed, scored_min
 from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Encoder, Quantised, train
 from pinyon.ann.space import choose_space
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s, Mask
 
-_SCORED_MIN: Final = 256
-_SCORED_TIMES: Final = 8
-"""Rows that are scored, at least and for each result."""
-
+_SCORED_AT_ONCE: Final = 256
 _POOL_SHARE: Final = 8
 """To score more than one row in so many, wherever they lie, takes longer than to score all in their order."""
 
@@ -54,7 +51,7 @@ class RowCodes:
 
     def scored_min(self, top_k: int) -> int | None:
         """How many rows are scored at least; None where codes save nothing, and all are to be scored."""
-        least = max(_SCORED_MIN, _SCORED_TIMES * top_k)
+        least = scored_min(top_k)
         return least if least * _POOL_SHARE <= self.row_count else None
 
     def best(
@@ -86,7 +83,7 @@ class RowCodes:
             lambda places: score(chosen.rows[places]),
             top_k=top_k,
             least=least,
-            step_max=_SCORED_MIN,
+            step_max=_SCORED_AT_ONCE,
             rest=rest,
         )
         if not scored.is_enough:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from pinyon.ann.effort import Effort
-from pinyon.ann.estimates import ENOUGH_RECALL_MAX
+from pinyon.ann.estimates import ENOUGH_RECALL_MAX, scored_min
 from pinyon.ann.graph import Graph
 from pinyon.engine.part import GRAPH, QUANTISED, Part
 from pinyon.engine.search_plan import SearchPlan
@@ -15,10 +15,6 @@ EXACT_ROWS_MAX: Final = 512
 _FEW_BYTES: Final = 2 * 1024 * 1024
 _FEW_ROWS: Final = 1500
 """To score no more rows than these, and of no more bytes, takes less time than to estimate them first."""
-
-_SCORED_MIN: Final = 256
-_SCORED_TIMES: Final = 8
-"""Rows that are scored whatever the others' estimates are, at least and for each result."""
 
 _POOL_SHARE: Final = 4
 """Candidates for each result, at least."""
@@ -47,7 +43,7 @@ def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: b
     structures = part.live.structures
     if structures is None or plan.dense is None or plan.target_recall >= 1:
         return None
-    if row_count <= max(2 * scored_min(plan), min(_FEW_BYTES // plan.dense.nbytes, _FEW_ROWS)):
+    if row_count <= max(2 * scored_min(plan.top_k), min(_FEW_BYTES // plan.dense.nbytes, _FEW_ROWS)):
         return None
     has_graph = structures.graph is not None and part.live.reach(GRAPH, plan.target_recall, plan.top_k).is_reached
     if has_graph and not has_filter:
@@ -57,14 +53,9 @@ def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: b
     return GRAPH if has_graph and _GRAPH_SHARE * row_count >= part.row_count else QUANTISED
 
 
-def scored_min(plan: SearchPlan) -> int:
-    """How many of the rows that were estimated are scored at least; if they are not twice as many, all are."""
-    return max(_SCORED_MIN, _SCORED_TIMES * plan.top_k)
-
-
 def scored_about(pool: int, plan: SearchPlan) -> int:
     """How many of a pool of rows that were estimated are scored, about: of real texts 1.2 to 2 times the least."""
-    return pool if plan.target_recall > ENOUGH_RECALL_MAX else min(pool, 2 * scored_min(plan))
+    return pool if plan.target_recall > ENOUGH_RECALL_MAX else min(pool, 2 * scored_min(plan.top_k))
 
 
 def graph_pool(part: Part, plan: SearchPlan) -> int:

@@ -10,11 +10,11 @@ import numpy as np
 
 from pinyon.ann import exact, exact_sparse
 from pinyon.ann.candidates import Candidates
-from pinyon.ann.estimates import ENOUGH_RECALL_MAX, score_needed
+from pinyon.ann.estimates import ENOUGH_RECALL_MAX, score_needed, scored_min
 from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Quantised
 from pinyon.engine.part import Part
-from pinyon.engine.part_efforts import EXACT_ROWS_MAX, scored_min
+from pinyon.engine.part_efforts import EXACT_ROWS_MAX
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.model.record import Float32s, Int64s
 
@@ -43,7 +43,7 @@ def best_estimated(part: Part, found: Candidates, quantised: Quantised, plan: Se
     order of what they may be worth, until the exact scores tell that hardly any other row is among the best.
     """
     assert plan.dense is not None
-    least = scored_min(plan) + len(quantised.space.long_rows)
+    least = scored_min(plan.top_k) + len(quantised.space.long_rows)
     if len(found.rows) < 2 * least or plan.target_recall > ENOUGH_RECALL_MAX:
         return best_scored(part, found.rows, plan, NO_HITS)
     space, query = quantised.space, plan.dense
