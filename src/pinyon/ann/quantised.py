@@ -3,15 +3,14 @@
 The arrays, which may be mapped, and how they are built: `quantiser`. Thread rule: any thread may search.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from pinyon.ann import codes
 from pinyon.ann.candidates import Aim, Candidates, best_of, best_places
-from pinyon.ann.codes import PreparedQuery, UInt16s, UInt64s
+from pinyon.ann.codes import UInt64s
+from pinyon.ann.encoded_rows import Asked, EncodedRows
 from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.partition_order import PartitionOrder
 from pinyon.ann.partitions import group
@@ -22,16 +21,6 @@ from pinyon.ann.space import Space
 from pinyon.model.record import Float32s, Int64s, Mask
 
 __all__ = ["Encoder", "Model", "Quantised", "group", "train", "training_rows"]
-
-_COPIED_BYTES: Final = 400_000
-"""Codes that are copied at once: they stay in a core's cache until they were looked at."""
-
-_GATHERED_SHARE_MAX: Final = 0.65
-"""To fetch the codes of more than this share of all rows takes longer than to look at all where they are.
-
-Measured at 6,000 to 1,500,000 rows of 256 to 3,072 dimensions: as long at 0.58 to 0.78. Where the codes of partitions
-would be copied, fetching single ones is faster at any share.
-"""
 
 _SCANNED_SHARE_MAX: Final = 0.6
 """To copy the codes of more partitions than this share of all rows takes longer than to look at all where they are."""
@@ -70,9 +59,8 @@ class Quantised:
         self._rotation = Rotation(model.space.dimension, model.seed)
         self._long_rows = model.space.long_rows
         self._rotated_mean = self._rotation(model.mean[None])[0]
-        self._words, self._factors, self._constants = words, factors, constants
-        self._starts, self._sizes = starts, np.diff(starts)
-        self._copied_rows = max(1, _COPIED_BYTES // (words.itemsize * words.shape[1]))
+        self._rows = EncodedRows(starts, words, factors, constants)
+        self._sizes = np.diff(starts)
         self._order: PartitionOrder | None = None
 
     @property
@@ -83,19 +71,19 @@ class Quantised:
     @property
     def least_sure_row(self) -> int:
         """The row with the largest error, but for long ones."""
-        factors = self._factors.copy()
+        factors = self._rows.factors.copy()
         factors[self._long_rows] = -1
         return int(factors.argmax())
 
     @property
     def row_count(self) -> int:
         """Rows, dead ones too."""
-        return len(self._factors)
+        return self._rows.row_count
 
     @property
     def partition_count(self) -> int:
         """How many partitions there are; more `probes` than these mean all."""
-        return len(self._sizes)
+        return self._rows.partition_count
 
     def candidates(
         self,
@@ -128,12 +116,12 @@ class Quantised:
         moved = self._model.space.query(query)
         prepared = codes.prepare(self._rotation(moved[None])[0] - self._rotated_mean)
         near = self._model.centroids @ moved
-        asked = _Asked(moved, prepared, near, near * np.float32(self._model.multiplier))
+        asked = Asked(moved, prepared, near, near * np.float32(self._model.multiplier))
         if allowed is not None:
             found = self._among_allowed(asked, pool, probes, allowed, aim)
             return self._with_long_rows(found, self._long_rows[is_member(self._long_rows, allowed)], asked)
         partitions, ranges = self._visited(asked, probes, pool, alive)
-        estimates = self._estimates(asked, partitions, ranges)
+        estimates = self._rows.estimates_of_partitions(asked, partitions)
         if alive is not None:
             estimates[~ranges.cut(alive)] = -np.inf
         best = best_places(estimates, pool)
@@ -158,30 +146,32 @@ class Quantised:
 
     def errors(self, rows: Int64s, error: float) -> Float32s:
         """The standard errors of the estimates of some rows, infinite for long ones; `error` is `Candidates.error`."""
-        errors: Float32s = np.take(self._factors, rows)
+        errors: Float32s = np.take(self._rows.factors, rows)
         errors *= np.float32(error)
         np.maximum(errors, np.float32(_ROUNDING * max(error, 1)), out=errors)
         if len(self._long_rows):
             errors[is_member(rows, self._long_rows)] = np.inf
         return errors
 
-    def _with_long_rows(self, found: Candidates, long_rows: Int64s, asked: "_Asked") -> Candidates:
+    def _with_long_rows(self, found: Candidates, long_rows: Int64s, asked: Asked) -> Candidates:
         missing = long_rows[~is_member(long_rows, found.rows)]
         if not len(missing):
             return found
         rows = np.concatenate((found.rows, missing))
-        estimates = np.concatenate((found.estimates, self._estimates_of_rows(asked, missing)))
+        estimates = np.concatenate((found.estimates, self._rows.estimates(asked, missing)))
         order = np.argsort(rows)
         return found._replace(rows=rows[order], estimates=estimates[order])
 
-    def _partitions(self, asked: "_Asked") -> Int64s:
+    def _partitions(self, asked: Asked) -> Int64s:
         """All partitions, the one that promises most first."""
         if self._order is None:
-            self._order = PartitionOrder(self._model, self._starts, self._factors, self._rotation.padded_width)
+            self._order = PartitionOrder(
+                self._model, self._rows.starts, self._rows.factors, self._rotation.padded_width
+            )
         return self._order.order(asked.query, asked.near)
 
     def _visited(
-        self, asked: "_Asked", probes: int | None, pool: int, alive: Mask | None
+        self, asked: Asked, probes: int | None, pool: int, alive: Mask | None
     ) -> tuple[Int64s | None, RowRanges]:
         """The partitions to look into, ascending, and their rows; None for all of them."""
         total = self.partition_count
@@ -192,7 +182,7 @@ class Quantised:
             count = max(count, int(np.searchsorted(np.cumsum(self._sizes[order]), enough)) + 1)
             while count < total:
                 partitions = np.sort(order[:count])
-                ranges = self._ranges(partitions)
+                ranges = self._rows.ranges(partitions)
                 if ranges.row_count > _SCANNED_SHARE_MAX * self.row_count:
                     break
                 if alive is None:
@@ -201,13 +191,10 @@ class Quantised:
                 if seen >= enough:
                     return partitions, ranges
                 count = int(count * min(enough / max(seen, 1), 4)) + 1
-        return None, RowRanges(self._starts[:1], self._starts[-1:])
-
-    def _ranges(self, partitions: Int64s) -> RowRanges:
-        return RowRanges(self._starts[partitions], self._starts[partitions + 1])
+        return None, self._rows.ranges(None)
 
     def _among_allowed(
-        self, asked: "_Asked", pool: int, probes: int | None, allowed: Int64s, aim: Aim | None
+        self, asked: Asked, pool: int, probes: int | None, allowed: Int64s, aim: Aim | None
     ) -> Candidates:
         """The allowed rows with the best estimates, of the nearest partitions that have any.
 
@@ -217,7 +204,7 @@ class Quantised:
         if probes is None or len(allowed) <= _FEW_ROWS:
             return best_of([self._estimated(asked, allowed)], pool)
         order = self._partitions(asked)
-        counts = np.diff(np.searchsorted(allowed, self._starts))
+        counts = np.diff(np.searchsorted(allowed, self._rows.starts))
         size = float(self._sizes[order[: max(probes, 1)]].sum())
         order = order[counts[order] > 0]
         seen = np.cumsum(counts[order])
@@ -226,13 +213,13 @@ class Quantised:
         looked_at: list[Candidates] = []
         done = 0
         while count < len(order) and seen[count - 1] <= _SCANNED_SHARE_MAX * len(allowed):
-            looked_at.append(self._estimated(asked, self._ranges(np.sort(order[done:count])).select(allowed)))
+            looked_at.append(self._estimated(asked, self._rows.ranges(np.sort(order[done:count])).select(allowed)))
             found = best_of(looked_at, pool)
             half = int(np.searchsorted(seen, seen[count - 1] / 2)) + 1
             if aim is None or self._late_share(found, aim, order[:half]) <= 1 - aim.recall:
                 return found
             done, count, pool = count, _WIDER * count, _WIDER * pool if done == 0 else pool
-        looked_at.append(self._estimated(asked, self._ranges(np.sort(order[done:])).select(allowed)))
+        looked_at.append(self._estimated(asked, self._rows.ranges(np.sort(order[done:])).select(allowed)))
         return best_of(looked_at, pool)
 
     def _late_share(self, found: Candidates, aim: Aim, early: Int64s) -> float:
@@ -242,86 +229,8 @@ class Quantised:
         # Long rows are found anyway.
         estimates = np.where(is_member(found.rows, self._long_rows), -np.inf, found.estimates)
         best = found.rows[best_places(estimates, max(2 * aim.top_k, _LATE_ROWS_MIN))]
-        return 1 - float(is_early[np.searchsorted(self._starts, best, side="right") - 1].mean())
+        return 1 - float(is_early[np.searchsorted(self._rows.starts, best, side="right") - 1].mean())
 
-    def _estimated(self, asked: "_Asked", rows: Int64s) -> Candidates:
+    def _estimated(self, asked: Asked, rows: Int64s) -> Candidates:
         """Single rows, ascending."""
-        if len(rows) > _GATHERED_SHARE_MAX * self.row_count:
-            estimates = self._estimates(asked, None, RowRanges(self._starts[:1], self._starts[-1:]))[rows]
-        else:
-            estimates = self._estimates_of_rows(asked, rows)
-        return Candidates(rows, estimates, asked.prepared.error)
-
-    def _estimates(self, asked: "_Asked", partitions: Int64s | None, ranges: RowRanges) -> Float32s:
-        """Estimates of all rows of some partitions, one after another."""
-        query, near = asked.prepared, asked.goodness
-        if partitions is None:
-            distances = _distances(query, [self._words], self.row_count)
-            return self._goodness(query, distances, np.repeat(near, self._sizes), self._factors, self._constants)
-        distances = _distances(query, self._words_of_partitions(partitions), ranges.row_count)
-        return self._goodness(
-            query,
-            distances,
-            np.repeat(near[partitions], self._sizes[partitions]),
-            ranges.cut(self._factors),
-            ranges.cut(self._constants),
-        )
-
-    def _words_of_partitions(self, partitions: Int64s) -> Iterator[UInt64s]:
-        at_once = max(1, self._copied_rows * self.partition_count // self.row_count)
-        for first in range(0, len(partitions), at_once):
-            some = partitions[first : first + at_once]
-            yield RowRanges(self._starts[some], self._starts[some + 1]).cut(self._words)
-
-    def _words_of_rows(self, rows: Int64s) -> Iterator[UInt64s]:
-        """The codes of some rows, which are copied into the same memory again and again: that halves what it takes."""
-        copied = np.empty((min(self._copied_rows, len(rows)), self._words.shape[1]), np.uint64)
-        for first in range(0, len(rows), self._copied_rows):
-            some = rows[first : first + self._copied_rows]
-            # All numbers are those of rows; to have numpy look whether they are would take another copy.
-            yield np.take(self._words, some, axis=0, mode="clip", out=copied[: len(some)])
-
-    def _estimates_of_rows(self, asked: "_Asked", rows: Int64s) -> Float32s:
-        """Estimates of single rows, ascending."""
-        query, near = asked.prepared, asked.goodness
-        distances = _distances(query, self._words_of_rows(rows), len(rows))
-        if len(rows) < self.partition_count:  # Few are looked for among many.
-            of_rows = near[np.searchsorted(self._starts, rows, side="right") - 1]
-        else:
-            of_rows = np.repeat(near, np.diff(np.searchsorted(rows, self._starts)))
-        return self._goodness(query, distances, of_rows, np.take(self._factors, rows), np.take(self._constants, rows))
-
-    def _goodness(
-        self,
-        query: PreparedQuery,
-        distances: UInt16s,
-        near: Float32s,
-        factors: Float32s,
-        constants: Float32s,
-    ) -> Float32s:
-        estimates = np.multiply(distances, np.float32(-query.scale), dtype=np.float32)
-        estimates += np.float32(query.offset)
-        estimates *= factors
-        estimates += near
-        estimates += constants
-        return estimates
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A query in the space, its bit planes, and of each centroid the dot product with it and what that is worth."""
-
-    query: Float32s
-    prepared: PreparedQuery
-    near: Float32s
-    goodness: Float32s
-
-
-def _distances(query: PreparedQuery, parts: Iterable[UInt64s], row_count: int) -> UInt16s:
-    """The distances of codes that come in parts."""
-    distances = np.empty(row_count, np.uint16)
-    done = 0
-    for words in parts:
-        codes.distances(words, query.planes, distances[done : done + len(words)])
-        done += len(words)
-    return distances
+        return Candidates(rows, self._rows.estimates(asked, rows), asked.prepared.error)

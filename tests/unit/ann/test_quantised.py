@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pinyon.ann import quantised as module
+from pinyon.ann import encoded_rows, quantised
 from pinyon.ann.candidates import Aim
+from pinyon.ann.encoded_rows import EncodedRows
 from pinyon.ann.quantised import Quantised
 from pinyon.model.metric import Metric
 from pinyon.model.record import Int64s
@@ -50,9 +51,11 @@ def test_recall_at_the_documented_effort(metric: Metric, dimension: int, row_cou
 
 def test_the_recall_test_finds_what_is_broken(small: tuple[Built, np.ndarray]) -> None:
     built, queries = small
-    words = built.quantised._words.copy()
+    words = built.quantised._rows._words.copy()
     words[:, 1:] = 0
-    broken = Quantised(built.model, built.starts, words, built.quantised._factors, built.quantised._constants)
+    broken = Quantised(
+        built.model, built.starts, words, built.quantised._rows.factors, built.quantised._rows._constants
+    )
     good = recall(built, queries, Metric.COSINE)
     assert good >= 0.97
     assert recall(built._replace(quantised=broken), queries, Metric.COSINE) < 0.9
@@ -113,15 +116,15 @@ def test_no_row_is_estimated_twice_where_a_search_looks_further(
 ) -> None:
     built, queries = small
     allowed = np.flatnonzero(np.arange(len(built.rows)) % 2)
-    monkeypatch.setattr(module, "_FEW_ROWS", 100)
+    monkeypatch.setattr(quantised, "_FEW_ROWS", 100)
     estimated: list[Int64s] = []
-    estimates = Quantised._estimates_of_rows
+    estimates = EncodedRows.estimates
 
     def seen(self, asked, rows):
         estimated.append(rows)
         return estimates(self, asked, rows)
 
-    monkeypatch.setattr(Quantised, "_estimates_of_rows", seen)
+    monkeypatch.setattr(EncodedRows, "estimates", seen)
     rounds = []
     for query in queries:
         estimated.clear()
@@ -138,7 +141,7 @@ def test_every_way_of_looking_gives_the_same_estimates(
     small: tuple[Built, np.ndarray], gathering: bool, probes: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built, queries = small
-    monkeypatch.setattr(module, "_GATHERED_SHARE_MAX", 1 if gathering else 0)
+    monkeypatch.setattr(encoded_rows, "_GATHERED_SHARE_MAX", 1 if gathering else 0)
     everything = built.quantised.candidates(queries[0], len(built.rows))
     assert everything.rows.tolist() == list(range(len(built.rows)))
     allowed = np.flatnonzero(np.random.default_rng(5).random(len(built.rows)) < 0.3)
@@ -234,19 +237,19 @@ def test_rows_of_any_magnitude_are_found(metric: Metric, magnitude: float) -> No
 def test_codes_do_not_depend_on_the_chunks_they_come_in(chunk: int) -> None:
     rows = clustered_vectors(Metric.EUCLIDEAN, 20, 2500).rows
     one, other = build(Metric.EUCLIDEAN, rows), build(Metric.EUCLIDEAN, rows, chunk)
-    different = one.quantised._words ^ other.quantised._words
+    different = one.quantised._rows._words ^ other.quantised._rows._words
     # Another size of a matrix product may round otherwise, and a number near 0 then has the other sign.
     assert np.bitwise_count(different).sum() <= 5
-    np.testing.assert_allclose(one.quantised._factors, other.quantised._factors, rtol=1e-4)
-    np.testing.assert_allclose(one.quantised._constants, other.quantised._constants, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(one.quantised._rows.factors, other.quantised._rows.factors, rtol=1e-4)
+    np.testing.assert_allclose(one.quantised._rows._constants, other.quantised._rows._constants, rtol=1e-3, atol=1e-5)
 
 
 def test_the_same_rows_and_seed_give_the_same_bytes() -> None:
     rows = clustered_vectors(Metric.COSINE, 40, 5000).rows
     one, other = build(Metric.COSINE, rows), build(Metric.COSINE, rows)
-    assert one.quantised._words.tobytes() == other.quantised._words.tobytes()
+    assert one.quantised._rows._words.tobytes() == other.quantised._rows._words.tobytes()
     assert one.model.centroids.tobytes() == other.model.centroids.tobytes()
-    assert build(Metric.COSINE, rows, seed=8).quantised._words.tobytes() != one.quantised._words.tobytes()
+    assert build(Metric.COSINE, rows, seed=8).quantised._rows._words.tobytes() != one.quantised._rows._words.tobytes()
 
 
 @pytest.mark.parametrize("share", [None, 0.9, 0.3, 0.05])
@@ -259,13 +262,13 @@ def test_how_many_estimates_are_made_is_known_about(
     rng = np.random.default_rng(1)
     allowed = None if share is None else np.flatnonzero(rng.random(20_000) < share)
     counts: list[int] = []
-    distances = module._distances
+    distances = encoded_rows._distances
 
     def counted(query, parts, row_count):
         counts.append(row_count)
         return distances(query, parts, row_count)
 
-    monkeypatch.setattr(module, "_distances", counted)
+    monkeypatch.setattr(encoded_rows, "_distances", counted)
     for query in vectors.queries:
         searched.candidates(query, 100, probes=probes, allowed=allowed, aim=Aim(10, 0.9))
     told = searched.looked_at(100, probes, None if allowed is None else len(allowed))
