@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pinyon.engine.tuning import Tuner, _for_many, moved_away
+from pinyon.engine.sample_queries import asked_for_many, moved_away
+from pinyon.engine.tuning import Tuner
 from pinyon.model.metric import Metric
 from tests.unit.engine.searched_index import clustered, searched_index
 
@@ -39,7 +40,7 @@ def test_a_row_is_not_moved_beyond_the_largest_number(metric: Metric) -> None:
 
 def test_many_results_are_asked_for_by_rows_without_duplicates_from_all_over() -> None:
     is_moved = np.arange(300) % 3 == 0
-    chosen = np.flatnonzero(_for_many(is_moved))
+    chosen = np.flatnonzero(asked_for_many(is_moved))
     assert len(chosen) == 128
     assert not is_moved[chosen].any()
     assert (chosen[0], chosen[-1]) == (1, 299)
@@ -48,7 +49,7 @@ def test_many_results_are_asked_for_by_rows_without_duplicates_from_all_over() -
 @pytest.mark.parametrize(("query_count", "expected"), [(300, 128), (100, 100)])
 def test_where_most_rows_have_duplicates_they_ask_for_many_results_too(query_count: int, expected: int) -> None:
     is_moved = np.arange(query_count) % 10 > 0
-    assert np.count_nonzero(_for_many(is_moved)) == expected
+    assert np.count_nonzero(asked_for_many(is_moved)) == expected
 
 
 def test_only_rows_with_duplicates_are_moved() -> None:
