@@ -24,7 +24,7 @@ _FILTERED_POOL_MIN: Final = 640
 as far as needed."""
 
 _GRAPH_SHARE: Final = 3
-"""A graph is asked where a filter leaves one row in so many at least: it cannot pass over the others."""
+"""A graph is asked where one row in so many is alive and allowed at least: it cannot pass over the others."""
 
 _GRAPH_SCORED_SHARE: Final = 4
 """A graph looks for so many rows for each that is then scored exactly: its own order is nearly right."""
@@ -37,8 +37,8 @@ _UNTUNED_GRAPH_POOL: Final = 128
 def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: bool) -> str | None:
     """What chooses which of the `row_count` rows that may be results are scored; None where all of them are.
 
-    All are where they are few, or nothing else does. GRAPH comes before QUANTISED, but for a filter that leaves few of
-    its rows. As it may find too few of those that are left, it is used only where QUANTISED would do too.
+    All are where they are few, or nothing else does. GRAPH comes before QUANTISED, but where few of its rows are alive,
+    or a filter leaves few of them. As it may find too few of those, it is used only where QUANTISED would do too.
     """
     structures = part.live.structures
     if structures is None or plan.dense is None or plan.target_recall >= 1:
@@ -46,11 +46,13 @@ def structure_for(part: Part, plan: SearchPlan, row_count: int, *, has_filter: b
     if row_count <= max(2 * scored_min(plan.top_k), min(_FEW_BYTES // plan.dense.nbytes, _FEW_ROWS)):
         return None
     has_graph = structures.graph is not None and part.live.reach(GRAPH, plan.target_recall, plan.top_k).is_reached
-    if has_graph and not has_filter:
+    left = row_count if has_filter else part.live.alive_count
+    uses_graph = has_graph and _GRAPH_SHARE * left >= part.row_count
+    if uses_graph and not has_filter:
         return GRAPH
     if not part.live.reach(QUANTISED, plan.target_recall, plan.top_k).is_reached:
         return None
-    return GRAPH if has_graph and _GRAPH_SHARE * row_count >= part.row_count else QUANTISED
+    return GRAPH if uses_graph else QUANTISED
 
 
 def scored_about(pool: int, plan: SearchPlan) -> int:
@@ -62,6 +64,22 @@ def graph_pool(part: Part, plan: SearchPlan) -> int:
     """How many rows to look for in the graph."""
     effort = _effort(part, GRAPH, plan) or Effort(pool=max(_UNTUNED_GRAPH_POOL, 2 * plan.top_k))
     return max(effort.pool, plan.top_k)
+
+
+def graph_count(part: Part, pool: int, allowed_count: int | None) -> int:
+    """How many rows to look for in the graph, so that a pool of them is alive and allowed; None where all are allowed.
+
+    As many allowed rows are near the query as elsewhere, or there is something that both have in common.
+    """
+    if allowed_count is None:
+        return with_dead(part, pool)
+    count = pool * part.row_count // max(allowed_count, 1)
+    return count + count // 4
+
+
+def with_dead(part: Part, count: int) -> int:
+    """How many rows to ask for, so that about `count` of them are alive."""
+    return min(count * part.live.row_count // max(part.live.alive_count, 1), part.live.row_count)
 
 
 def scored_count(graph: Graph, pool: int, top_k: int) -> int:

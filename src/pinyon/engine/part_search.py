@@ -24,7 +24,7 @@ from pinyon.ann.graph import Graph
 from pinyon.ann.postings import ScannedRows
 from pinyon.ann.quantised import Quantised
 from pinyon.engine.part import GRAPH, Part
-from pinyon.engine.part_efforts import graph_pool, quantised_effort, scored_count, structure_for
+from pinyon.engine.part_efforts import graph_count, graph_pool, quantised_effort, scored_count, structure_for, with_dead
 from pinyon.engine.part_scoring import Hits, best_estimated, best_hits, best_scored
 from pinyon.engine.runs import RowPostings
 from pinyon.engine.search_plan import SearchPlan
@@ -149,7 +149,7 @@ def _from_quantised(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | No
     if allowed is not None:
         aim = Aim(plan.top_k, plan.target_recall)
         return rows.candidates(plan.dense, pool, probes=effort.probes, allowed=allowed, aim=aim)
-    found = rows.candidates(plan.dense, _with_dead(part, pool), probes=effort.probes)
+    found = rows.candidates(plan.dense, with_dead(part, pool), probes=effort.probes)
     is_alive = part.live.alive_at(found.rows, lsn)
     if is_alive is not None:
         found = found.where(is_alive)
@@ -164,22 +164,14 @@ def _wanted(part: Part, lsn: Lsn, plan: SearchPlan) -> int:
     return plan.top_k if part.live.alive_count >= plan.top_k else part.alive_count(lsn)
 
 
-def _with_dead(part: Part, count: int) -> int:
-    """How many rows to ask for, so that about `count` of them are alive."""
-    return min(count * part.live.row_count // max(part.live.alive_count, 1), part.live.row_count)
-
-
 def _from_graph(part: Part, lsn: Lsn, plan: SearchPlan, allowed: Int64s | None, graph: Graph) -> Int64s | None:
     """Rows of the graph that are alive and allowed; None where they are too few."""
     assert plan.dense is not None
     pool = graph_pool(part, plan)
+    found = graph.search(plan.dense, graph_count(part, pool, None if allowed is None else len(allowed)))
     if allowed is None:
-        rows = _alive(part, lsn, graph.search(plan.dense, _with_dead(part, pool)))
-        enough = min(pool, part.live.alive_count) * _ENOUGH_ALIVE
+        rows, enough = _alive(part, lsn, found), min(pool, part.live.alive_count) * _ENOUGH_ALIVE
     else:
-        # As many allowed rows are near the query as elsewhere, or there is something that both have in common.
-        count = pool * part.row_count // len(allowed)
-        found = graph.search(plan.dense, count + count // 4)
         rows, enough = found[is_member(found, allowed)], pool
     found_count, rows = len(rows), rows[: scored_count(graph, pool, plan.top_k)]
     wanted = _wanted(part, lsn, plan) if allowed is None else min(plan.top_k, len(allowed))

@@ -11,6 +11,7 @@ from typing import Final
 from pinyon.engine.part import GRAPH, Part
 from pinyon.engine.part_efforts import (
     EXACT_ROWS_MAX,
+    graph_count,
     graph_pool,
     quantised_effort,
     scored_about,
@@ -112,7 +113,7 @@ def _part_cost_us(part: Part, plan: SearchPlan) -> float:
         return selecting + rows * (scored_us if rows <= EXACT_ROWS_MAX else number_us * len(plan.dense))
     if structure == GRAPH and structures.graph is not None:
         pool = graph_pool(part, plan)
-        searched = pool * part.row_count / max(rows, 1)
+        searched = graph_count(part, pool, None if plan.filter is None else rows)
         return selecting + searched * _GRAPH_ROW_US + scored_count(structures.graph, pool, plan.top_k) * scored_us
     if not structures.has_read("quantised"):
         return math.inf

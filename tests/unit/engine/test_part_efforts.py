@@ -7,7 +7,8 @@ import pytest
 
 from pinyon.ann.effort import Effort, EffortTable, Measurement
 from pinyon.engine.index import Index
-from pinyon.engine.part_efforts import quantised_effort, scored_about, structure_for
+from pinyon.engine.operations import DeleteRecords
+from pinyon.engine.part_efforts import graph_count, quantised_effort, scored_about, structure_for
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.filter.parser import parse
 from tests.unit.engine.searched_index import plan, searched_index
@@ -40,6 +41,20 @@ def test_a_graph_is_asked_where_there_is_one(with_graph: Index, without_graph: I
 def test_a_filter_that_leaves_few_rows_leaves_too_little_of_a_graph(with_graph: Index) -> None:
     assert structure(with_graph, 4000) == structure(with_graph, 1667) == "graph"
     assert structure(with_graph, 1666) == "quantised"
+
+
+def test_a_graph_of_which_few_rows_are_alive_is_not_asked_and_costs_more_until_then() -> None:
+    index = searched_index(ROWS, graph_rows_min=1)
+    (part,) = index.read("n")[0].parts
+    asked = [graph_count(part, 100, None)]
+    for count in (3333, 3334):
+        index.write(DeleteRecords("n", [str(row) for row in range(count)]))
+        assert structure(index) == ("graph" if count == 3333 else "quantised")
+        asked.append(graph_count(part, 100, None))
+    assert asked == [100, 299, 300]
+    wanted = {match.id for match in index.search(index.read("n")[0], plan(ROWS[4000], target_recall=1.0))}
+    found = {match.id for match in index.search(index.read("n")[0], plan(ROWS[4000], target_recall=0.9))}
+    assert len(found & wanted) >= 9
 
 
 def test_few_rows_are_all_scored(with_graph: Index) -> None:
