@@ -30,7 +30,7 @@ from pinyon.service.records import Records
 from pinyon.settings import ModelSettings, SearchSettings, ServerSettings, Settings
 from pinyon.storage.local import LocalStorage
 from pinyon.storage.lock import lock_directory
-from pinyon.storage.machine import machine_memory_bytes, processor_count, save_memory
+from pinyon.storage.machine import machine_memory_bytes, processor_count, raise_file_limit, save_memory
 from pinyon.telemetry import configure, log_event
 from pinyon.wire.asgi import Application, Gate
 from pinyon.wire.closed_routes import ClosedRoutes
@@ -44,6 +44,9 @@ from pinyon.wire.workers import Workers
 
 _CONTROL_THREADS = 4
 """Threads of the control plane, of its own: deleting an index waits for the requests to it."""
+
+_FILES_MIN = 4096
+"""Files that may be open, below which the start warns: a segment takes one, so does a connection."""
 
 _LEAVE_TIMEOUT_S = 1.0
 """How long the deletion of an index waits for the requests to it, so that its port is free at once where it can be."""
@@ -191,6 +194,7 @@ def run(settings: Settings) -> None:
         UnavailableError: a port is taken, or the disk failed.
     """
     configure(settings.telemetry.level)
+    _raise_file_limit()
     root = Path(settings.server.data_dir)
     storage = LocalStorage(root)
     save_memory(is_scarce=settings.server.memory_limit_bytes is not None)
@@ -251,6 +255,13 @@ async def _serve(settings: Settings, root: Path, storage: LocalStorage) -> None:
         await control.stop()
         await indexes.stop()
     log_event(log, logging.INFO, "stopped")
+
+
+def _raise_file_limit() -> None:
+    """Have as many files open as the system allows, and warn where these are few."""
+    limit = raise_file_limit()
+    if limit < _FILES_MIN:
+        log_event(log, logging.WARNING, "few files may be open", limit=limit, needed=_FILES_MIN)
 
 
 def advertised(server: ServerSettings, port: int) -> str:

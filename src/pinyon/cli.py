@@ -79,12 +79,14 @@ def _verify(loaded: settings.Settings, options: Mapping[str, Any]) -> None:
     from pinyon.engine.findings import Kind
     from pinyon.engine.verification import verify
     from pinyon.storage.lock import lock_directory
+    from pinyon.storage.machine import raise_file_limit
     from pinyon.storage.read_only import ReadOnlyStorage
 
     root = Path(loaded.server.data_dir)
     storage = ReadOnlyStorage(root)
     check_data_directory(storage, loaded.server.data_dir)
     counts = dict.fromkeys(Kind, 0)
+    raise_file_limit()  # All segments of an index are open at once.
     with lock_directory(root):
         for finding in verify(storage, options["index"]):
             counts[finding.kind] += 1

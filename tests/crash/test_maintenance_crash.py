@@ -324,7 +324,7 @@ def do(index: Index, step: Operation | Task, state: EngineModel) -> None:
     maintenance = index.maintenance
     match step:
         case "freeze":
-            maintenance._frozen = freeze(index._state)
+            maintenance.flusher._frozen = freeze(index._state)
         case "flush":
             maintenance.flush()
         case "work":

@@ -28,6 +28,7 @@ from pinyon.engine.flush import freeze
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.memtable import Memtable
+from pinyon.engine.older_versions import OlderVersions
 from pinyon.engine.operations import (
     CreateNamespace,
     DeleteNamespace,
@@ -37,7 +38,8 @@ from pinyon.engine.operations import (
     SetMetadata,
     UpsertRecords,
 )
-from pinyon.engine.part import LiveSegment
+from pinyon.engine.part import LiveSegment, Part
+from pinyon.engine.publish import NewPart
 from pinyon.engine.run_keeper import _living_rows
 from pinyon.engine.runs import RunOptions
 from pinyon.engine.search_plan import SearchPlan
@@ -113,7 +115,8 @@ maintenance_options = st.builds(
     ),
 )
 
-FLUSH_MOMENTS = ["flush.build_all", "flush.publish_flush", "publish._batches"]
+FLUSH_MOMENTS = ["flush.build_all", "flush.hand_down_deaths", "flush.publish_flush", "publish._batches"]
+WRITE_MOMENTS = ["namespaces._records_of", "older_versions.id_hashes"]
 COMPACTION_MOMENTS = [
     "compaction.build_all",
     "compaction.hand_down_deaths",
@@ -356,9 +359,9 @@ class MaintainedMachine(EngineMachine):
     @rule()
     def freeze(self) -> None:
         """Begin a flush that is to be finished later, or never."""
-        maintenance = self.index.maintenance
-        if maintenance._frozen is None:
-            maintenance._frozen = freeze(maintenance._state)
+        flusher = self.index.maintenance.flusher
+        if flusher._frozen is None:
+            flusher._frozen = freeze(flusher._state)
 
     @rule()
     def flush(self) -> None:
@@ -397,12 +400,34 @@ class MaintainedMachine(EngineMachine):
         with interrupted(moment, interrupt, is_before=is_before):
             self.maintain(is_idle=True)
 
+    @rule(
+        data=st.data(),
+        moment=st.sampled_from(WRITE_MOMENTS),
+        is_before=st.booleans(),
+        work=st.sampled_from(["freeze", "flush", "maintain"]),
+    )
+    def write_interrupted(self, data: st.DataObject, moment: str, is_before: bool, work: str) -> None:
+        def interrupt() -> None:
+            if work == "maintain":
+                self.maintain(is_idle=True)
+            else:
+                getattr(self, work)()
+
+        with interrupted(moment, interrupt, is_before=is_before):
+            self.write_some(data)
+
     def write_some(self, data: st.DataObject) -> None:
         for name in data.draw(st.lists(names, min_size=1, max_size=2)):
             writes: list[st.SearchStrategy[Operation]] = [
                 self.upserts(name),
                 self.changes(name),
                 st.builds(DeleteRecords, st.just(name), st.lists(ids, max_size=6)),
+                st.builds(
+                    SetMetadata,
+                    st.just(name),
+                    st.lists(ids, max_size=6, unique=True),
+                    metadata().map(encode_metadata),
+                ),
                 st.builds(DeleteNamespace, st.just(name), st.booleans()),
             ]
             self.write(data.draw(st.one_of(writes)))
@@ -468,16 +493,23 @@ def forget_the_tail(view: MemtableView) -> tuple[()]:
     return ()
 
 
-def forget_a_row_of_the_tail(view: MemtableView, part: BlockView, start: int, end: int) -> tuple[Int64s, SparseColumn]:
-    return _living_rows(view, part, start, end - 1)
+def forget_a_row_of_the_tail(view: MemtableView, block: BlockView, start: int, end: int) -> tuple[Int64s, SparseColumn]:
+    return _living_rows(view, block, start, end - 1)
 
 
 def forget_what_is_required(view: MemtableView, indices: UInt32s) -> Int64s:
     return np.arange(1000)
 
 
-def hand_down_nothing(live: LiveSegment, group: object, rows: object) -> int:
-    return 0
+def hand_down_nothing(part: NewPart, lsn: int) -> None:
+    """What died meanwhile is alive again."""
+
+
+def forget_what_moved(older: OlderVersions, parts: Sequence[Part]) -> bool:
+    """Segments are looked into once, not those that came meanwhile."""
+    for part in parts:
+        older.rows.setdefault(part.live, np.zeros(0, np.int64))
+    return True
 
 
 def forget_the_dead_of_segments(live: LiveSegment, lsn: int) -> None:
@@ -493,9 +525,10 @@ def forget_the_dead_of_segments(live: LiveSegment, lsn: int) -> None:
         ("block.Block.alive_at", forget_the_dead_in_runs),
         ("view.MemtableView.tail", forget_the_tail),
         ("run_keeper._living_rows", forget_a_row_of_the_tail),
-        ("search.rows_with_all", forget_what_is_required),
-        ("publish._hand_down", hand_down_nothing),
+        ("memtable_search.rows_with_all", forget_what_is_required),
+        ("publish.NewPart.hand_down", hand_down_nothing),
         ("part.LiveSegment.dead_at", forget_the_dead_of_segments),
+        ("older_versions.OlderVersions.covers", forget_what_moved),
     ],
     ids=[
         "views",
@@ -507,10 +540,11 @@ def forget_the_dead_of_segments(live: LiveSegment, lsn: int) -> None:
         "required indices",
         "deaths that come during a flush or compaction",
         "dead rows on disk",
+        "older versions that move during a write",
     ],
 )
 def test_a_defect_is_seen(place: str, defect: Callable[..., object]) -> None:
-    machine = MaintainedMachine if place.startswith(("publish", "part")) else EngineMachine
+    machine = MaintainedMachine if place.startswith(("publish", "part", "older")) else EngineMachine
     # What is drawn depends on which modules are loaded, too; any of these is seen by one example in 150, on average.
     fixed = settings(derandomize=True, max_examples=3000, phases=[Phase.generate], print_blob=False)
     with mock.patch(f"pinyon.engine.{place}", defect), pytest.raises((AssertionError, KeyError, ExceptionGroup)):

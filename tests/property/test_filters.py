@@ -12,11 +12,11 @@ from pinyon.engine.metadata_columns import MetadataColumns, RowColumns
 from pinyon.errors import InvalidArgumentError
 from pinyon.filter.ast import Exists, Filter, Not, Or
 from pinyon.filter.evaluate import evaluate
-from pinyon.filter.matcher import matches
 from pinyon.filter.parser import parse
 from pinyon.filter.scanned_columns import ScannedColumns
 from pinyon.filter.select import select
 from pinyon.model.record import Metadata
+from pinyon.testing.filter_matcher import matches
 from pinyon.testing.filter_strategies import (
     Expression,
     ListColumns,

@@ -8,16 +8,21 @@ kept whose float32 score could still belong to the best: see `slack`.
 "Goodness" below is the score with the sign that makes larger better: the score itself, or minus the squared distance.
 """
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Int64s
+from pinyon.model.record import Float32s, Int64s, Mask
 
 Float64s = NDArray[np.float64]
 
 _FLOAT32_ROUNDING = 2.0**-24
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+_COPIED_BYTES: Final = 2 * 1024 * 1024
+"""Of rows that are copied at once, to be scored in float64."""
 
 
 def goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: Metric) -> Float32s:
@@ -30,12 +35,21 @@ def goodness(rows: Float32s, squared_norms: Float64s, query: Float32s, metric: M
         metric: how to compare.
 
     Returns:
-        `(n,)` float32, within `slack` of the exact value. Where float32 could overflow or lose all bits, it is computed
-        in float64 instead.
+        `(n,)` float32, within `slack` of the exact value. Where float32 could overflow or lose all bits, which is of
+        some rows or with some queries, it is computed in float64 instead.
     """
     query_norm = float(np.vdot(query.astype(np.float64), query.astype(np.float64)))
-    if _leaves_float32(squared_norms, query_norm):
-        return to_float32(exact_goodness(rows, query, metric))
+    with np.errstate(over="ignore", invalid="ignore"):
+        approximate = _float32_goodness(rows, squared_norms, query, query_norm, metric)
+    wide = np.flatnonzero(_leaves_float32(squared_norms) | _leaves_float32(np.array(query_norm)))
+    if len(wide):
+        approximate[wide] = to_float32(exact_goodness_at(rows, wide, query, metric))
+    return approximate
+
+
+def _float32_goodness(
+    rows: Float32s, squared_norms: Float64s, query: Float32s, query_norm: float, metric: Metric
+) -> Float32s:
     dots: Float32s = rows @ query
     if metric is Metric.DOTPRODUCT:
         return dots
@@ -58,6 +72,13 @@ def exact_goodness(rows: Float32s, query: Float32s, metric: Metric) -> Float64s:
     scale = np.sqrt(np.vecdot(wide_rows, wide_rows) * np.vdot(wide_query, wide_query))
     cosines: Float64s = np.divide(dots, scale, out=np.zeros_like(dots), where=scale > 0)
     return cosines
+
+
+def exact_goodness_at(rows: Float32s, places: Int64s, query: Float32s, metric: Metric) -> Float64s:
+    """The same of the rows at some places, `(m,)`, of which a few MiB are copied at a time."""
+    step = max(_COPIED_BYTES // query.nbytes, 1)
+    parts = (places[start : start + step] for start in range(0, len(places), step))
+    return np.concatenate([np.zeros(0), *(exact_goodness(rows[part], query, metric) for part in parts)])
 
 
 def to_float32(goodness: Float64s) -> Float32s:
@@ -96,10 +117,6 @@ def best_candidates(scores: Float32s, top_k: int, slack: float) -> Int64s:
     return np.flatnonzero(scores >= bound)
 
 
-def _leaves_float32(squared_norms: Float64s, query_norm: float) -> bool:
-    if not len(squared_norms):
-        return False
-    low, high = float(squared_norms.min()), float(squared_norms.max())
-    if low == 0:  # A row of zeros is exact in float32, and says nothing of the smallest of the others.
-        low = float(squared_norms.min(where=squared_norms > 0, initial=high))
-    return high > 1e30 or query_norm > 1e30 or 0 < low < 1e-24 or 0 < query_norm < 1e-24
+def _leaves_float32(squared_norms: Float64s) -> Mask:
+    """Which vectors of these squared lengths float32 cannot multiply. Those of zeros it can."""
+    return (squared_norms > 1e30) | ((squared_norms > 0) & (squared_norms < 1e-24))

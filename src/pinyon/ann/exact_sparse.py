@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.ann.postings import PostingList, PostingLists, is_first
+from pinyon.ann.postings import PostingList, PostingLists
+from pinyon.model.ordered import is_first, is_member
 from pinyon.model.record import Int64s, Mask, SparseVector, UInt32s
 
 Float64s = NDArray[np.float64]
@@ -83,14 +84,6 @@ def dots_at(rows: Int64s, hit_rows: Int64s, dots: Float64s) -> Float64s:
     if len(hit_rows):
         is_hit = is_member(rows, hit_rows)
         found[is_hit] = dots[np.searchsorted(hit_rows, rows[is_hit])]
-    return found
-
-
-def is_member(numbers: NDArray[np.integer], of: NDArray[np.integer]) -> Mask:
-    """True where a number is among `of`, which ascend."""
-    if not len(of):
-        return np.zeros(len(numbers), np.bool_)
-    found: Mask = of.take(np.searchsorted(of, numbers), mode="clip") == numbers
     return found
 
 

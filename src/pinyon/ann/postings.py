@@ -16,6 +16,7 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from pinyon.model.ordered import is_first
 from pinyon.model.record import Float32s, Int64s, SparseColumn, UInt32s
 
 Int32s = NDArray[np.int32]
@@ -126,13 +127,6 @@ class ScannedRows:
         rows = np.searchsorted(offsets, places, side="right") - 1
         values = self._column.values[places]
         return [PostingList(rows[first:end], values[first:end]) for first, end in pairwise([0, *ends])]
-
-
-def is_first(sorted_numbers: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """True where a number is not the one before it."""
-    firsts = np.ones(len(sorted_numbers), np.bool_)
-    np.not_equal(sorted_numbers[1:], sorted_numbers[:-1], out=firsts[1:])
-    return firsts
 
 
 def _find(stored: UInt32s, terms: UInt32s) -> tuple[Int64s, list[int]]:

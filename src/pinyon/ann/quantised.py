@@ -11,13 +11,13 @@ from pinyon.ann import codes
 from pinyon.ann.candidates import Aim, Candidates, best_of, best_places
 from pinyon.ann.codes import UInt64s
 from pinyon.ann.encoded_rows import Asked, EncodedRows
-from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.partition_order import PartitionOrder
 from pinyon.ann.partitions import group
 from pinyon.ann.quantiser import Encoder, Model, train, training_rows
 from pinyon.ann.rotation import Rotation
 from pinyon.ann.row_ranges import RowRanges
 from pinyon.ann.space import Space
+from pinyon.model.ordered import is_member
 from pinyon.model.record import Float32s, Int64s, Mask
 
 __all__ = ["Encoder", "Model", "Quantised", "group", "train", "training_rows"]

@@ -100,31 +100,31 @@ class Block:
         """Rows written, dead ones too."""
         return self.dead_lsn.count
 
-    def append(self, batch: RecordBatch, part: slice) -> None:
-        """Append the rows `part` of a batch."""
-        count = part.stop - part.start
-        ids = batch.ids[part]
+    def append(self, batch: RecordBatch, rows: slice) -> None:
+        """Append the rows `rows` of a batch."""
+        count = rows.stop - rows.start
+        ids = batch.ids[rows]
         self.ids.extend(ids)
         self.id_bytes += sum(map(len, ids))
         if self.dense is not None:
             assert batch.dense is not None
-            self.dense.extend(batch.dense[part])
-            self.squared_norms.extend(squared_norms(batch.dense[part]))
-        self._append_sparse(batch, part)
+            self.dense.extend(batch.dense[rows])
+            self.squared_norms.extend(squared_norms(batch.dense[rows]))
+        self._append_sparse(batch, rows)
         if batch.metadata is None:
             self.metadata.extend_empty(count)
         else:
-            offsets = batch.metadata.offsets[part.start : part.stop + 1]
+            offsets = batch.metadata.offsets[rows.start : rows.stop + 1]
             self.metadata.extend(np.frombuffer(batch.metadata.data, np.uint8), offsets)
         # Last, because `row_count` is read from it: a row counts when all its columns are there.
         self.dead_lsn.extend(np.full(count, NEVER))
 
-    def _append_sparse(self, batch: RecordBatch, part: slice) -> None:
+    def _append_sparse(self, batch: RecordBatch, rows: slice) -> None:
         base = self.sparse_indices.count
         if batch.sparse is None:
-            self.sparse_offsets.extend(np.full(part.stop - part.start, base, np.int64))
+            self.sparse_offsets.extend(np.full(rows.stop - rows.start, base, np.int64))
             return
-        offsets = batch.sparse.offsets[part.start : part.stop + 1]
+        offsets = batch.sparse.offsets[rows.start : rows.stop + 1]
         self.sparse_indices.extend(batch.sparse.indices[offsets[0] : offsets[-1]])
         self.sparse_values.extend(batch.sparse.values[offsets[0] : offsets[-1]])
         self.sparse_offsets.extend(offsets[1:] + (base - offsets[0]))

@@ -38,11 +38,11 @@ class BlockEncoder:
         if self._run_later is None or self._is_closed or not may_estimate(plan):
             return
         for memtable in view.memtables:
-            for part in memtable.blocks if memtable.end >= _ROWS_MIN else ():
+            for block in memtable.blocks if memtable.end >= _ROWS_MIN else ():
                 # Two threads that ask at once may have a block encoded twice, to the same codes.
-                if part.row_count == self._block_rows and not part.block.is_to_be_encoded:
-                    part.block.is_to_be_encoded = True
-                    self._run_later(partial(self._encode, part.block))
+                if block.row_count == self._block_rows and not block.block.is_to_be_encoded:
+                    block.block.is_to_be_encoded = True
+                    self._run_later(partial(self._encode, block.block))
 
     def close(self) -> None:
         """Encode no more."""

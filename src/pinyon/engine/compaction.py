@@ -22,7 +22,7 @@ from pinyon.engine.index_state import IndexState
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.publish import forget, hand_down_deaths, publish_compaction
 from pinyon.engine.row_groups import RowGroup, alive_rows, group_of
-from pinyon.engine.segment_build import BuildOptions
+from pinyon.engine.segment_build import BuildOptions, build_bytes
 from pinyon.model.record import Int64s, Lsn
 
 
@@ -37,6 +37,7 @@ class CompactionOptions:
         idle_growth: … where nothing was written for a while: each segment more is work for every query.
         graphless_growth: … of a dedicated segment that has no graph yet: to build one takes far longer than a merge.
         segment_rows_max: a merge makes no larger segment.
+        build_bytes_max: memory that a merge may take, by `pinyon.engine.segment_build.build_bytes`.
         dead_share: the share of dead rows from which on a segment is written anew.
     """
 
@@ -46,6 +47,7 @@ class CompactionOptions:
     idle_growth: int = 4
     graphless_growth: int = 1000
     segment_rows_max: int = 2_000_000
+    build_bytes_max: int = 4 * 1024 * 1024 * 1024
     dead_share: float = 0.25
 
 
@@ -72,23 +74,22 @@ def compact(state: IndexState, inputs: Sequence[LiveSegment], options: BuildOpti
     """Merge segments.
 
     Raises:
-        UnavailableError: the disk failed; nothing has changed.
+        UnavailableError: the disk failed, or an earlier commit could not be made visible; nothing has changed.
     """
     lsn = state.store.manifest.lsn
     built = build_all(state, _groups(inputs, lsn, state.check_open), options)
-    with state.store.committing:
+    with state.committing():
         if state.is_closed or any(live.number not in state.store.segments for live in inputs if live.alive_count):
             return  # The next start removes the files.
-        for each in built:
-            hand_down_deaths(each)
+        new = hand_down_deaths(state, built, lsn)
         dropped = state.store.commit(
             lsn=state.store.manifest.lsn,
             namespaces=state.store.manifest.namespaces,
             added=[each.live for each in built],
             removed={live.number for live in inputs},
         )
-        publish_compaction(state, built, set(inputs))
-    forget(state, dropped)
+        publish_compaction(state, new, set(inputs))
+        forget(state, dropped)
 
 
 def _kind(live: LiveSegment) -> str | None:
@@ -100,14 +101,16 @@ def _similar(by_size: Sequence[LiveSegment], options: CompactionOptions, *, is_i
     """The smallest segments, as many as are of similar size; none where these are too few."""
     fan_in = options.idle_fan_in if is_idle else options.fan_in
     chosen: list[LiveSegment] = []
-    row_count = 0
+    row_count = merge_bytes = 0
     is_similar = False
     for live in by_size:
         is_next_similar = live.alive_count <= _growth(live, options, is_idle=is_idle) * row_count
-        if row_count + live.alive_count > options.segment_rows_max or (len(chosen) >= fan_in and not is_next_similar):
+        row_count += live.alive_count
+        merge_bytes += build_bytes(live)
+        is_too_large = row_count > options.segment_rows_max or merge_bytes > options.build_bytes_max
+        if is_too_large or (len(chosen) >= fan_in and not is_next_similar):
             break
         chosen.append(live)
-        row_count += live.alive_count
         is_similar = is_next_similar
     return chosen if len(chosen) >= fan_in and is_similar else []
 

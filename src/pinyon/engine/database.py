@@ -25,12 +25,14 @@ from functools import partial
 from pinyon.engine.background import RunLater
 from pinyon.engine.catalog import CATALOG_PATH, Catalog
 from pinyon.engine.data_directory import INDEXES, LOG, index_directory
+from pinyon.engine.graph_memory import GraphMemory
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
-from pinyon.engine.memory_budget import options_within
+from pinyon.engine.memory_budget import options_within, selections_bytes_within
 from pinyon.engine.opening import Closed, IndexOpener
 from pinyon.engine.report import ClosedReport, Report, report_of
 from pinyon.engine.runs import RUN_OPTIONS, RunOptions
+from pinyon.engine.selections import SELECTION_MEMORY
 from pinyon.errors import (
     AlreadyExistsError,
     DataLossError,
@@ -86,6 +88,7 @@ class Database:
         self._memory_limit_bytes = memory_limit_bytes
         if memory_limit_bytes is not None:
             maintenance_options = options_within(memory_limit_bytes, maintenance_options)
+            SELECTION_MEMORY.bytes_max = selections_bytes_within(memory_limit_bytes)
         self._memtables_bytes_max = maintenance_options.memtables_bytes_max
         new_index = partial(
             Index,
@@ -94,6 +97,7 @@ class Database:
             work_later=work_later,
             run_options=run_options,
             maintenance_options=maintenance_options,
+            graph_memory=GraphMemory(maintenance_options.graphs_bytes_max),
         )
         self._opener = IndexOpener(storage, new_index, new_salt=new_salt, log_file_bytes_max=log_file_bytes_max)
         self._catalog = Catalog(storage)

@@ -9,7 +9,8 @@ The order, and what a stop after each step leaves (see also `pinyon.engine.segme
 5. the log goes on in a new file even if nothing was written since, and the files that end at or before L are removed:
    as after 3, with fewer of them.
 
-A flush that failed is tried again with the same memtables. Meanwhile the others grow.
+A flush that failed is tried again with the same memtables, or for step 5 only if it came so far. Meanwhile the others
+grow. One that failed between 3 and 4 is not tried again: see `IndexState.committing`.
 """
 
 import logging
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.memtable import Memtable
 from pinyon.engine.namespace import Namespace
-from pinyon.engine.publish import forget, publish_flush
+from pinyon.engine.publish import forget, hand_down_deaths, publish_flush
 from pinyon.engine.row_groups import RowGroup, alive_rows, group_of
 from pinyon.engine.segment_build import BuildOptions, Built, build
 from pinyon.errors import UnavailableError
@@ -51,24 +52,30 @@ def freeze(state: IndexState) -> Frozen | None:
 
 
 def flush(state: IndexState, frozen: Frozen, options: BuildOptions) -> None:
-    """Write what was frozen into segments.
+    """Write what was frozen into segments, and give back the log before it.
 
     Raises:
-        UnavailableError: the disk failed; nothing has changed.
+        UnavailableError: the disk failed, or an earlier commit could not be made visible; nothing has changed.
     """
-    groups = [group for group in (_group(namespace, frozen.lsn) for namespace in frozen.namespaces) if len(group)]
-    built = build_all(state, groups, options)
-    with state.store.committing:
-        dropped = state.store.commit(lsn=frozen.lsn, namespaces=frozen.entries, added=[each.live for each in built])
-        publish_flush(state, built, frozen.namespaces)
-    state.frozen_bytes = 0
-    forget(state, dropped)
+    if state.store.manifest.lsn < frozen.lsn:
+        _write_segments(state, frozen, options)
     try:
         if state.log.last_lsn == frozen.lsn:  # Else the next write, which is there, began the file.
             state.while_no_write(state.log.begin)
         state.log.trim(frozen.lsn + 1)
     except UnavailableError as error:
         log.warning("a file of the log that is not needed is left over: %s", error.message)
+
+
+def _write_segments(state: IndexState, frozen: Frozen, options: BuildOptions) -> None:
+    groups = [group for group in (_group(namespace, frozen.lsn) for namespace in frozen.namespaces) if len(group)]
+    built = build_all(state, groups, options)
+    with state.committing():
+        new = hand_down_deaths(state, built, frozen.lsn)
+        dropped = state.store.commit(lsn=frozen.lsn, namespaces=frozen.entries, added=[each.live for each in built])
+        publish_flush(state, new, frozen.namespaces)
+        forget(state, dropped)
+        state.frozen_bytes = 0
 
 
 def build_all(state: IndexState, groups: Sequence[RowGroup], options: BuildOptions) -> list[Built]:
@@ -81,7 +88,9 @@ def build_all(state: IndexState, groups: Sequence[RowGroup], options: BuildOptio
         for cut in cuts:
             number = state.store.new_number()
             paths.append(state.store.path(number))
-            built.append(build(state.store.storage, paths[-1], number, cut, state.definition(), options))
+            namespace = state.namespaces.by_name.get(cut[0].namespace)
+            fields = None if namespace is None else namespace.filterable_fields
+            built.append(build(state.store.storage, paths[-1], number, cut, state.definition(), options, fields))
     except BaseException:
         # Else a disk that is full would be filled further by each attempt.
         for path in paths:

@@ -5,7 +5,8 @@ a stop before that leaves a leftover. It is searched where it is mapped, once it
 """
 
 from collections.abc import Callable
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from pinyon.ann.graph import Graph
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.segment_store import SegmentStore
 from pinyon.engine.tuning import Tuner
-from pinyon.errors import DataLossError
+from pinyon.errors import DataLossError, UnavailableError
 from pinyon.model.index import IndexDefinition
 from pinyon.segment.column_file import ColumnFile
 from pinyon.segment.column_file_writer import ColumnFileWriter
+from pinyon.storage.protocol import Storage
 
 _KIND: Final = "graph"
 _COLUMN: Final = "graph"
@@ -54,13 +56,13 @@ def build_graph(
         return None
     path = store.graph_path(live.number)
     store.storage.remove(path)  # Left by an attempt that failed.
-    file = store.storage.create(path)
     try:
-        writer = ColumnFileWriter(file, _KIND)
-        writer.write(_COLUMN, [np.frombuffer(content, np.uint8)], np.uint8)
-        writer.finish({"segment": live.number, "row_count": live.row_count})
-    finally:
-        file.close()
+        _write(store.storage, path, content, {"segment": live.number, "row_count": live.row_count})
+    except BaseException:
+        # Else a disk that is full would stay full: no manifest names the file, so none removes it.
+        with suppress(UnavailableError):
+            store.storage.remove(path)
+        raise
     return measured
 
 
@@ -82,3 +84,13 @@ def open_graph(store: SegmentStore, live: LiveSegment) -> Graph:
         return Graph.view(file.array(_COLUMN).data, live.structures.space, live.row_count)
     except ValueError as error:
         raise DataLossError(f"{file.path} is not the graph of its segment: {error}") from error
+
+
+def _write(storage: Storage, path: str, content: bytes, properties: dict[str, Any]) -> None:
+    file = storage.create(path)
+    try:
+        writer = ColumnFileWriter(file, _KIND)
+        writer.write(_COLUMN, [np.frombuffer(content, np.uint8)], np.uint8)
+        writer.finish(properties)
+    finally:
+        file.close()

@@ -21,6 +21,7 @@ from typing import Final
 
 from pinyon.engine.background import RunLater
 from pinyon.engine.block_encoder import BlockEncoder
+from pinyon.engine.graph_memory import GraphMemory
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance import Maintenance
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
@@ -73,6 +74,7 @@ class Index:
         work_later: RunLater | None = None,
         run_options: RunOptions = RUN_OPTIONS,
         maintenance_options: MaintenanceOptions = MAINTENANCE_OPTIONS,
+        graph_memory: GraphMemory | None = None,
     ) -> None:
         """Take what the segments hold, replay what `log` has beyond them, and open the index for reads and writes.
 
@@ -86,6 +88,7 @@ class Index:
             work_later: does what takes long; see `pinyon.engine.maintenance`.
             run_options: when runs of sparse values are built.
             maintenance_options: when an index is flushed, and what follows.
+            graph_memory: bounds what open graphs take; shared with other indexes, or this one has all of it.
 
         Raises:
             DataLossError: the log is damaged.
@@ -107,11 +110,16 @@ class Index:
             )
         )
         self.maintenance = Maintenance(
-            state, flush_later=flush_later, work_later=work_later, options=maintenance_options
+            state,
+            flush_later=flush_later,
+            work_later=work_later,
+            options=maintenance_options,
+            graph_memory=graph_memory,
         )
         self._block_encoder = BlockEncoder(definition.metric, definition.dimension, run_later)
         self._writes = WriteQueue(log, self._apply)
         state.while_no_write = self._writes.while_no_write
+        state.refuse_writes = self._writes.refuse
 
     @property
     def lsn(self) -> Lsn:
@@ -275,10 +283,8 @@ class Index:
     def _apply(self, operations: list[tuple[Lsn, Operation]]) -> None:
         state = self._state
         for lsn, operation in operations:
-            resolved = state.namespaces.resolve(operation, state.lock)
-            with state.lock:
-                for each in resolved:
-                    state.namespaces.carry_out(each, lsn)
+            with state.namespaces.prepared(operation, state.lock) as prepared:
+                state.namespaces.carry_out(prepared, lsn)
                 state.lsn = lsn
         with state.lock:
             names = {operation.namespace for _, operation in operations}

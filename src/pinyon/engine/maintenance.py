@@ -4,7 +4,7 @@ Two threads work for all indexes (see `pinyon.app`): one flushes, so that memory
 may take minutes. Each index has at most one task in either. `tick` is called every second or so and begins what is due.
 
 A failure is logged. A flush is tried again at the next tick; any other task leaves the segments with which it failed
-alone for a while.
+alone for a while. To find what is due, no column of a segment is read: any may be damaged.
 """
 
 import logging
@@ -16,16 +16,14 @@ from typing import Final, NamedTuple
 
 from pinyon.engine.background import RunLater
 from pinyon.engine.compaction import choose, compact
-from pinyon.engine.flush import Frozen, flush, freeze
+from pinyon.engine.flusher import Flusher
+from pinyon.engine.graph_memory import GraphMemory
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.recall_keeper import RecallKeeper
-from pinyon.errors import PinyonError, UnavailableError
+from pinyon.errors import PinyonError
 from pinyon.storage.machine import give_back_memory
-
-_ROOM_TIMEOUT_S: Final = 20.0
-"""How long a write waits for a flush before it is refused: less than clients wait."""
 
 _COMPARE: Final = "compare recall"
 
@@ -52,6 +50,7 @@ class Maintenance:
     `flush_later` and `work_later` are the two threads; without them, only what is called for is done.
 
     Attributes:
+        flusher: what flushes it.
         recall: what keeps the recall that the index promises.
         under_way: what is being done in the background now; "" for nothing.
         counts: how often each thing was done since the start, by what people call it.
@@ -64,27 +63,22 @@ class Maintenance:
         flush_later: RunLater | None,
         work_later: RunLater | None,
         options: MaintenanceOptions = MAINTENANCE_OPTIONS,
+        graph_memory: GraphMemory | None = None,
     ) -> None:
-        """Look after `state`."""
+        """Look after `state`. Without `graph_memory`, which indexes share, this one has all of it."""
         self._state = state
-        self._flush_later = flush_later
         self._work_later = work_later
         self._options = options
-        self._flushing = threading.Lock()
-        self._frozen: Frozen | None = None
-        self._is_flush_due = False
         self._scheduling = threading.Lock()
         self._is_working = False
-        self._has_room = threading.Event()
-        self._has_room.set()
         self._idle_ticks = 0
-        self._lsn_at_tick = -1
-        self._memory_at_tick = 0
+        self._log_bytes_at_tick = 0
         self._resting: dict[tuple[str, int], int] = {}
         self._ages: dict[int, int] = {}
-        self.recall = RecallKeeper(state, options)
-        self.under_way = ""
         self.counts: Counter[str] = Counter()
+        self.flusher = Flusher(state, options, flush_later, self.counts)
+        self.recall = RecallKeeper(state, options, graph_memory or GraphMemory(options.graphs_bytes_max))
+        self.under_way = ""
 
     @property
     def growing_bytes(self) -> int:
@@ -96,18 +90,10 @@ class Maintenance:
         """About what memtables take, those that are being flushed too."""
         return self.growing_bytes + self._state.frozen_bytes
 
-    @property
-    def is_flushing(self) -> bool:
-        """True while a flush is under way or about to begin."""
-        return self._is_flush_due or self._flushing.locked()
-
     def after_write(self) -> None:
         """Begin a flush if memory is full. Called after each write."""
-        if self._state.namespaces.memory_bytes >= self._options.memtable_bytes_max:
+        if self.flusher.begin_if_full():
             self._idle_ticks = 0
-            self._begin_flush()
-            if self._is_flush_due and self._is_full:
-                self._has_room.clear()
 
     def wait_for_room(self) -> None:
         """Wait while there is too much that was not flushed yet.
@@ -115,15 +101,13 @@ class Maintenance:
         Raises:
             UnavailableError: there still is, after a while.
         """
-        # The event alone could be cleared just after the flush that was to set it.
-        if self._is_full and not self._has_room.wait(_ROOM_TIMEOUT_S):
-            raise UnavailableError("writes come faster than the disk takes them; try again later")
+        self.flusher.wait_for_room()
 
     def tick(self) -> None:
         """Begin what is due; called every second or so."""
-        lsn, self._lsn_at_tick = self._lsn_at_tick, self._state.lsn
-        memory, self._memory_at_tick = self._memory_at_tick, self._state.namespaces.memory_bytes
-        is_quiet = lsn == self._lsn_at_tick or 0 < self._memory_at_tick - memory <= self._options.quiet_bytes
+        log_bytes, self._log_bytes_at_tick = self._log_bytes_at_tick, self._state.log.size_bytes
+        # Every write is in the log. A flush may hide some, for one tick, as what it trims is taken off.
+        is_quiet = self._log_bytes_at_tick - log_bytes <= self._options.quiet_bytes
         self._idle_ticks = self._idle_ticks + 1 if is_quiet else 0
         with self._scheduling:
             self._resting = {task: ticks - 1 for task, ticks in self._resting.items() if ticks > 1}
@@ -133,7 +117,7 @@ class Maintenance:
 
     def flush_soon(self) -> None:
         """Begin a flush, for the memory that others need."""
-        self._begin_flush()
+        self.flusher.begin()
 
     @property
     def is_settled(self) -> bool:
@@ -146,9 +130,8 @@ class Maintenance:
                 work = self._next_work(is_idle=True)
             except PinyonError:
                 return False
-            is_working = self._is_working or self.is_flushing
-        is_flush_due = self._state.namespaces.memory_bytes >= self._options.idle_flush_bytes
-        return not is_working and not is_flush_due and (work is None or work.name == _COMPARE)
+            is_working = self._is_working or self.flusher.is_flushing or self.flusher.is_due(is_idle=True)
+        return not is_working and (work is None or work.name == _COMPARE)
 
     def flush(self) -> None:
         """Flush now, in this thread.
@@ -156,17 +139,7 @@ class Maintenance:
         Raises:
             UnavailableError: the disk failed; what is in memory stays there.
         """
-        with self._flushing:
-            self._is_flush_due = False
-            if self._state.is_closed:
-                return
-            if self._frozen is None:
-                self._frozen = freeze(self._state)
-            if self._frozen is not None:
-                flush(self._state, self._frozen, self._options.build)
-                self._frozen = None
-                self.counts["flush"] += 1
-        self._has_room.set()
+        self.flusher.flush()
 
     def settle(self) -> None:
         """Flush, and do all that would be done in a pause, in this thread."""
@@ -178,53 +151,18 @@ class Maintenance:
     def close(self) -> None:
         """Begin nothing more, and wait for the flush under way."""
         self._state.is_closed = True
-        self._has_room.set()
-        with self._flushing, self._state.store.committing:
+        self.flusher.close()
+        with self._state.store.committing:
             pass
-
-    @property
-    def _is_full(self) -> bool:
-        return self._state.namespaces.memory_bytes >= 2 * self._options.memtable_bytes_max
-
-    def _begin_flush(self) -> None:
-        if self._flush_later is None or self._state.is_closed:
-            return
-        with self._scheduling:
-            is_first, self._is_flush_due = not self._is_flush_due, True
-        if is_first:
-            self._flush_later(self._flush_or_log)
-
-    def _flush_or_log(self) -> None:
-        try:
-            self.flush()
-        except PinyonError as error:
-            log.warning("index %s: flush failed: %s", self._state.definition().name, error.message)
-        give_back_memory()
 
     @property
     def _is_idle(self) -> bool:
         return self._idle_ticks >= self._options.idle_ticks
 
-    @property
-    def _has_many_new_dead(self) -> bool:
-        """True if so many rows of a segment died since the last flush that it is worth one to be rid of them."""
-        segments, share = self._state.store.segments, self._options.compaction.dead_share
-        return any(
-            entry.dead_count < share * entry.row_count <= segments[entry.number].dead_count
-            for entry in self._state.store.manifest.segments
-            if entry.number in segments
-        )
-
     def _begin_due(self) -> None:
         is_idle = self._is_idle
-        namespaces, options = self._state.namespaces, self._options
-        memory_max = options.idle_flush_bytes if is_idle else options.memtable_bytes_max
-        log_max = options.idle_flush_bytes * 4 if is_idle else options.log_bytes_max
-        is_written = self._state.lsn > self._state.store.manifest.lsn
-        is_worthwhile = self._state.log.size_bytes >= log_max or (is_idle and self._has_many_new_dead)
-        has_failed = self._frozen is not None and not self._flushing.locked()
-        if namespaces.memory_bytes >= memory_max or (is_written and is_worthwhile) or has_failed:
-            self._begin_flush()
+        if self.flusher.is_due(is_idle=is_idle):
+            self.flusher.begin()
         if self._work_later is not None:
             with self._scheduling:
                 work = None if self._is_working else self._next_work(is_idle=is_idle)
@@ -233,30 +171,33 @@ class Maintenance:
                 self._work_later(partial(self._work, work))
 
     def _work(self, work: _Task) -> None:
-        is_done = False
+        failed: Sequence[LiveSegment] = work.segments
         try:
             if not self._state.is_closed:
                 self.under_way = work.name
                 work.run()
                 self.counts[work.name] += 1
                 self.recall.guess_efforts()
-            is_done = True
+            failed = ()
         except PinyonError as error:
+            # A file that is damaged is named, and the others are not to blame.
+            failed = [live for live in failed if live.segment.path in error.message] or failed
             if not self._state.is_closed:  # Else its folder may be gone.
                 log.warning("index %s: maintenance failed: %s", self._state.definition().name, error.message)
             return
         finally:
-            if not is_done:
-                # What failed once may fail again: let the others have their turn.
-                with self._scheduling:
-                    # Another dict, as some who read it hold no lock.
-                    failed = ((work.name, live.number) for live in work.segments)
-                    self._resting = self._resting | dict.fromkeys(failed, _REST_TICKS)
+            self._let_rest(work.name, failed)
             self.under_way = ""
             self._is_working = False
             give_back_memory()
         if not self._state.is_closed:
             self._begin_due()
+
+    def _let_rest(self, task: str, segments: Sequence[LiveSegment]) -> None:
+        """What failed once may fail again: let the others have their turn."""
+        with self._scheduling:
+            # Another dict, as some who read it hold no lock.
+            self._resting = self._resting | dict.fromkeys(((task, live.number) for live in segments), _REST_TICKS)
 
     def _next_work(self, *, is_idle: bool) -> _Task | None:
         """What is most urgent; None if nothing is."""

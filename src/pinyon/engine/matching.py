@@ -24,10 +24,10 @@ _ROWS_AT_ONCE: Final = 16_384
 _Listed: TypeAlias = tuple[str, Place]
 
 
-def matching_mask(view: MemtableView, part: BlockView, condition: Filter) -> Mask:
+def matching_mask(view: MemtableView, block: BlockView, condition: Filter) -> Mask:
     """Which rows of a block are alive and pass a filter."""
-    alive = view.alive(part)
-    passed = evaluate(condition, part.block.columns.first_rows(part.row_count))
+    alive = view.alive(block)
+    passed = evaluate(condition, block.block.columns.first_rows(block.row_count))
     return passed if alive is None else passed & alive
 
 
@@ -52,14 +52,14 @@ def matching_page(view: View, condition: Filter, after: str | None, limit: int) 
 
 def _page_of_memtable(view: MemtableView, condition: Filter, after: str | None, limit: int) -> list[_Listed]:
     page: list[_Listed] = []
-    for part in view.blocks:
-        ids = part.block.ids
-        rows = np.flatnonzero(matching_mask(view, part, condition)).tolist()
+    for block in view.blocks:
+        ids = block.block.ids
+        rows = np.flatnonzero(matching_mask(view, block, condition)).tolist()
         found = [row for row in rows if after is None or ids[row] > after]
         if len(page) == limit:  # Most rows of later blocks end here, and are never sorted.
             last = page[-1][0]
             found = [row for row in found if ids[row] < last]
-        listed = [(ids[row], (part.block, row)) for row in found]
+        listed = [(ids[row], (block.block, row)) for row in found]
         page = sorted([*page, *listed], key=itemgetter(0))[:limit]
     return page
 

@@ -8,12 +8,12 @@ What must hold:
   tipped it. To any view that is the same as writing them again.
 - a frozen memtable is on its way into segments: its rows still die, but none is added and none moves.
 
-Thread rule: writes and `row_of` under the index's lock; rows themselves are read without it, as
-`pinyon.engine.block` says.
+Thread rule: writes and `row_of` under the index's lock, which the one who writes needs not to look into `row_of`; rows
+themselves are read without it, as `pinyon.engine.block` says.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -64,14 +64,17 @@ class Memtable:
         """Live records."""
         return len(self.row_of)
 
-    def upsert(self, batch: RecordBatch, lsn: Lsn) -> None:
-        """Write whole records; `batch.ids` are unique."""
+    def upsert(self, records: RecordBatch | Block, lsn: Lsn) -> None:
+        """Write whole records; their ids are unique. A block, of rows that are all alive, becomes the memtable's."""
         replaced: list[int] = []
-        added = batch.ids
-        if not self.row_of.keys().isdisjoint(batch.ids):
-            replaced = [self.row_of[id_] for id_ in batch.ids if id_ in self.row_of]
-            added = [id_ for id_ in batch.ids if id_ not in self.row_of]
-        self._append(batch)
+        added = records.ids
+        if not self.row_of.keys().isdisjoint(added):
+            replaced = [self.row_of[id_] for id_ in records.ids if id_ in self.row_of]
+            added = [id_ for id_ in records.ids if id_ not in self.row_of]
+        if isinstance(records, Block):
+            self._take(records)
+        else:
+            self._append(records)
         self._add_unsorted(added)
         if replaced:
             self._mark_dead(replaced, lsn)
@@ -138,6 +141,19 @@ class Memtable:
             self._next_row += count
         self.row_of.update(zip(batch.ids, range(first_row, self._next_row), strict=True))
 
+    def _take(self, block: Block) -> None:
+        """Make a block one of this memtable; the rows that the last one had room for are never given out."""
+        if 2 * block.row_count < self._block_rows:  # Else there would be many small blocks.
+            self._append(block.batch())
+            return
+        assert not self._is_frozen
+        number = -(-self._next_row // self._block_rows)
+        first_row = number * self._block_rows
+        self.blocks[number] = block
+        self._next_row = first_row + block.row_count
+        self._sparse_values_written += block.sparse_indices.count
+        self.row_of.update(zip(block.ids, range(first_row, self._next_row), strict=True))
+
     def _new_block(self, number: int) -> Block:
         # Most namespaces are small, and their blocks grow with them; those of large ones are sure to fill.
         block = Block(self._dimension, capacity=self._block_rows if len(self) >= self._block_rows else 0)
@@ -183,3 +199,11 @@ class Memtable:
             self._unsorted_ids = []
         if len(self._sorted_ids) > 2 * len(self.row_of):
             self._sorted_ids = [id_ for id_ in self._sorted_ids if id_ in self.row_of]
+
+
+def blocks_of(batches: Iterable[RecordBatch], dimension: int | None) -> list[Block]:
+    """The rows of some batches, all ids unique, in blocks that a memtable takes as they are."""
+    memtable = Memtable(dimension)
+    for batch in batches:
+        memtable._append(batch)
+    return list(memtable.blocks.values())

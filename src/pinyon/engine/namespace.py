@@ -1,18 +1,20 @@
 """A namespace: what of it is in memory, and what is in segments.
 
 At any moment an id is alive in at most one place: in the memtable, in the frozen memtable that is being flushed, or in
-one part. So the order of the places does not matter, and a write looks for older versions in all of them.
+one part. So the order of the places does not matter, and a write marks older versions as dead in all of them.
 
 Thread rule: under the index's lock, but for `places_in_parts` and `ids_in_part`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
 import numpy as np
 
+from pinyon.engine.block import Block
 from pinyon.engine.memtable import Memtable
+from pinyon.engine.older_versions import OlderVersions
 from pinyon.engine.part import Part
 from pinyon.engine.places import Place
 from pinyon.engine.view import View
@@ -86,20 +88,19 @@ class Namespace:
         """True if it has records or was declared; else it ends."""
         return self.declared or self.record_count > 0
 
-    def upsert(self, batch: RecordBatch, lsn: Lsn) -> None:
-        """Write whole records; `batch.ids` are unique."""
+    def upsert(self, records: Iterable[RecordBatch | Block], older: OlderVersions, lsn: Lsn) -> None:
+        """Write whole records, whose ids are unique; `older`, their older versions, covers `parts`."""
         if self.memtable is None:
             self.memtable = Memtable(self._dimension)
-        self._bury_older([id_ for id_ in batch.ids if id_ not in self.memtable.row_of], lsn)
-        self.memtable.upsert(batch, lsn)
+        for some in records:
+            self.memtable.upsert(some, lsn)
+        self._bury(older, lsn)
 
-    def delete(self, ids: Sequence[str], lsn: Lsn) -> None:
-        """Delete records; ids that do not exist are passed over."""
+    def delete(self, older: OlderVersions, lsn: Lsn) -> None:
+        """Delete records; `older`, all that there is of them, covers `parts`."""
         if self.memtable is not None:
-            older = [id_ for id_ in ids if id_ not in self.memtable.row_of]
-            self.memtable.delete(ids, lsn)
-            ids = older
-        self._bury_older(ids, lsn)
+            self.memtable.delete(older.ids_in_memory, lsn)
+        self._bury(older, lsn)
 
     def delete_all(self, lsn: Lsn) -> None:
         """Mark the rows of all parts as dead; the memtables go with the object."""
@@ -124,19 +125,15 @@ class Namespace:
         """Bytes of vectors, metadata and ids, dead rows too."""
         return sum(each.size_bytes for each in self.memtables) + sum(part.size_bytes for part in self.parts)
 
-    def _bury_older(self, ids: Sequence[str], lsn: Lsn) -> None:
-        """Mark the rows of `ids` as dead wherever they are but in the memtable."""
-        if self.frozen is not None and ids:
-            older = [id_ for id_ in ids if id_ not in self.frozen.row_of]
-            self.frozen.delete(ids, lsn)
-            ids = older
-        if self.parts and ids:
-            hashes = id_hashes(ids)
-            for part in self.parts:
-                rows = _alive_now(part, part.live.segment.find(part.rows, hashes, ids))
-                if len(rows):
-                    part.live.mark_dead(rows, lsn)
-                    self.stored_count -= len(rows)
+    def _bury(self, older: OlderVersions, lsn: Lsn) -> None:
+        """Mark older versions as dead wherever they are but in the memtable."""
+        if self.frozen is not None:
+            self.frozen.delete(older.ids_in_memory, lsn)
+        for part in self.parts:
+            rows = _alive_now(part, older.rows[part.live])
+            if len(rows):
+                part.live.mark_dead(rows, lsn)
+                self.stored_count -= len(rows)
 
 
 def locate(memtables: Sequence[Memtable], parts: Sequence[Part], ids: Sequence[str]) -> list[Place]:
@@ -175,8 +172,6 @@ def places_in_parts(parts: Sequence[Part], ids: Sequence[str], lsn: Lsn | None =
 
 
 def _alive_now(part: Part, rows: Int64s) -> Int64s:
-    """Those of the found rows, -1 where none was, that are alive; each once, as an id may be named twice."""
-    rows = np.unique(rows[rows >= 0])
     alive = part.live.alive_at(rows, _LAST_LSN)
     return rows if alive is None else rows[alive]
 

@@ -7,15 +7,18 @@ A namespace ends with its last record, unless it was declared. Its name is remem
 it once more, as after an answer that was lost, is not told that there never was such a namespace.
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from pinyon.engine.block import Block
+from pinyon.engine.memtable import Memtable, blocks_of
 from pinyon.engine.namespace import Namespace, locate
 from pinyon.engine.namespace_names import NamespaceNames
+from pinyon.engine.older_versions import OlderVersions
 from pinyon.engine.operations import (
     CreateNamespace,
     DeleteNamespace,
@@ -24,6 +27,7 @@ from pinyon.engine.operations import (
     PatchRecords,
     SetMetadata,
     UpsertRecords,
+    written_ids,
 )
 from pinyon.engine.part import LiveSegment, Part
 from pinyon.engine.places import record_at
@@ -32,9 +36,17 @@ from pinyon.model.metadata import merge_metadata
 from pinyon.model.record import Lsn, Record, RecordBatch
 from pinyon.segment.manifest import Manifest, NamespaceEntry
 
-_RECORDS_PER_PART: Final = 1000
+_RECORDS_AT_ONCE: Final = 1000
 _EMPTIED_MAX: Final = 10_000
 """So many names are remembered; each is in every manifest."""
+
+
+class Prepared(NamedTuple):
+    """An operation with all that takes a while to find: the whole records that it writes, and the older versions."""
+
+    operation: Operation
+    records: Sequence[RecordBatch | Block]
+    older: OlderVersions
 
 
 class Namespaces:
@@ -58,40 +70,34 @@ class Namespaces:
 
     def apply(self, operation: Operation, lsn: Lsn) -> None:
         """Carry out one operation, while nobody else reads."""
-        for resolved in self.resolve(operation, nullcontext()):
-            self.carry_out(resolved, lsn)
+        with self.prepared(operation, nullcontext()) as prepared:
+            self.carry_out(prepared, lsn)
 
-    def resolve(self, operation: Operation, lock: AbstractContextManager[object]) -> Sequence[Operation]:
-        """What an operation comes to, given what is stored: patches become upserts of whole records.
+    @contextmanager
+    def prepared(self, operation: Operation, lock: AbstractContextManager[object]) -> Iterator[Prepared]:
+        """Prepare an operation, and hold the index's `lock` for it to be carried out; it is not held before.
 
-        Called by the one who writes, without the index's `lock`: reading many records takes a while.
+        Called by the one who writes, so that nothing else is written meanwhile.
         """
-        if not isinstance(operation, PatchRecords | SetMetadata):
-            return (operation,)
         with lock:
-            namespace = self.by_name.get(operation.namespace)
-            if namespace is None:
-                return ()
-            memtables, parts = namespace.memtables, namespace.parts
+            memtables, parts = self._places(operation.namespace)
+        records = _records_of(operation, memtables, parts, self._dimension)
+        older = OlderVersions(written_ids(operation), memtables)
+        while True:
+            older.find(memtables, parts)
+            with lock:
+                memtables, parts = self._places(operation.namespace)
+                if older.covers(parts):
+                    yield Prepared(operation, records, older)
+                    return
 
-        def records(ids: Sequence[str]) -> list[Record]:
-            return [record_at(place) for place in locate(memtables, parts, ids)]
-
-        if isinstance(operation, PatchRecords):
-            batches = [_patched_batch(records(operation.changes.ids), operation.changes)]
-        else:
-            chunks = (
-                operation.ids[at : at + _RECORDS_PER_PART] for at in range(0, len(operation.ids), _RECORDS_PER_PART)
-            )
-            batches = [_with_metadata(records(ids), operation.metadata) for ids in chunks]
-        return [UpsertRecords(operation.namespace, batch) for batch in batches if batch is not None]
-
-    def carry_out(self, operation: Operation, lsn: Lsn) -> None:
-        """Carry out a resolved operation, under the index's lock."""
-        before = self._memory_bytes(operation.namespace)
-        self._carry_out(operation, lsn)
-        self.memory_bytes += self._memory_bytes(operation.namespace) - before
-        self._count_records(operation.namespace)
+    def carry_out(self, prepared: Prepared, lsn: Lsn) -> None:
+        """Carry out an operation, within `prepared`."""
+        name = prepared.operation.namespace
+        before = self._memory_bytes(name)
+        self._carry_out(prepared, lsn)
+        self.memory_bytes += self._memory_bytes(name) - before
+        self._count_records(name)
 
     def names(self) -> NamespaceNames:
         """The names of `record_counts`, under the index's lock; pages of them need none."""
@@ -159,23 +165,26 @@ class Namespaces:
         namespace = self.by_name.get(name)
         return 0 if namespace is None or namespace.memtable is None else namespace.memtable.memory_bytes
 
-    def _carry_out(self, operation: Operation, lsn: Lsn) -> None:
-        match operation:
-            case UpsertRecords(name, records):
-                self.existing_or_new(name).upsert(records, lsn)
-            case DeleteRecords(name, ids):
+    def _places(self, name: str) -> tuple[tuple[Memtable, ...], tuple[Part, ...]]:
+        namespace = self.by_name.get(name)
+        return ((), ()) if namespace is None else (namespace.memtables, namespace.parts)
+
+    def _carry_out(self, prepared: Prepared, lsn: Lsn) -> None:
+        match prepared.operation:
+            case UpsertRecords(name) | PatchRecords(name) | SetMetadata(name):
+                if prepared.records:
+                    self.existing_or_new(name).upsert(prepared.records, prepared.older, lsn)
+            case DeleteRecords(name):
                 if name in self.by_name:
-                    self._delete_records(self.by_name[name], ids, lsn)
+                    self._delete_records(self.by_name[name], prepared.older, lsn)
             case DeleteNamespace(name, keep_declared):
                 self._delete(name, keep_declared, lsn)
             case CreateNamespace(name, filterable_fields):
                 namespace = self.existing_or_new(name)
                 namespace.declared, namespace.filterable_fields = True, filterable_fields
-            case PatchRecords() | SetMetadata():
-                raise AssertionError("it was resolved before")
 
-    def _delete_records(self, namespace: Namespace, ids: Sequence[str], lsn: Lsn) -> None:
-        namespace.delete(ids, lsn)
+    def _delete_records(self, namespace: Namespace, older: OlderVersions, lsn: Lsn) -> None:
+        namespace.delete(older, lsn)
         if not namespace.is_listed:
             namespace.deleted_lsn = lsn
             del self.by_name[namespace.name]
@@ -195,6 +204,31 @@ class Namespaces:
         if namespace.declared and keep_declared:
             kept = Namespace(name, self._dimension, declared=True, filterable_fields=namespace.filterable_fields)
             self.by_name[name] = kept
+
+
+def _records_of(
+    operation: Operation, memtables: Sequence[Memtable], parts: Sequence[Part], dimension: int | None
+) -> Sequence[RecordBatch | Block]:
+    """The whole records that an operation writes, where the memtables and parts hold what it changes.
+
+    Many come in blocks, which a memtable takes as they are: no second copy, and none is made under the lock.
+    """
+
+    def records(ids: Sequence[str]) -> list[Record]:
+        return [record_at(place) for place in locate(memtables, parts, ids)]
+
+    match operation:
+        case UpsertRecords(_, batch):
+            return [batch]
+        case PatchRecords(_, changes):
+            patched = _patched_batch(records(changes.ids), changes)
+            return [] if patched is None else [patched]
+        case SetMetadata(_, ids, metadata):
+            chunks = (ids[at : at + _RECORDS_AT_ONCE] for at in range(0, len(ids), _RECORDS_AT_ONCE))
+            batches = (_with_metadata(records(chunk), metadata) for chunk in chunks)
+            return blocks_of(filter(None, batches), dimension)
+        case DeleteRecords() | DeleteNamespace() | CreateNamespace():
+            return ()
 
 
 def _patched_batch(found: Sequence[Record], changes: RecordBatch) -> RecordBatch | None:

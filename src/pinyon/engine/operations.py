@@ -81,6 +81,17 @@ class CreateNamespace:
 Operation: TypeAlias = UpsertRecords | PatchRecords | SetMetadata | DeleteRecords | DeleteNamespace | CreateNamespace
 
 
+def written_ids(operation: Operation) -> Sequence[str]:
+    """The ids that an operation names; none for one of a whole namespace."""
+    match operation:
+        case UpsertRecords(_, records) | PatchRecords(_, records):
+            return records.ids
+        case SetMetadata(_, ids) | DeleteRecords(_, ids):
+            return ids
+        case DeleteNamespace() | CreateNamespace():
+            return ()
+
+
 class _Header(msgspec.Struct, array_like=True):
     kind: str
     namespace: str

@@ -93,11 +93,11 @@ def may_estimate(plan: SearchPlan) -> bool:
     return plan.dense is not None and is_plain and plan.target_recall <= ENOUGH_RECALL_MAX
 
 
-def scored_in_block(part: BlockView, plan: SearchPlan) -> int | None:
+def scored_in_block(block: BlockView, plan: SearchPlan) -> int | None:
     """How many rows of a block in memory are scored at least, where its codes choose them; None for all."""
-    codes = part.block.codes
+    codes = block.block.codes
     # It may not have been full when the view was taken.
-    if codes is None or part.row_count < codes.row_count or not may_estimate(plan):
+    if codes is None or block.row_count < codes.row_count or not may_estimate(plan):
         return None
     return codes.scored_min(plan.top_k)
 

@@ -27,7 +27,7 @@ _COPIED_BYTES: Final = 4 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """Rows of a segment, ascending, and their exact goodness, float64."""
+    """Rows of a segment or of a memtable, ascending, and their exact goodness, float64."""
 
     rows: Int64s
     goodness: Float64s
@@ -104,7 +104,7 @@ def _scores(part: Part, rows: Int64s, plan: SearchPlan, sparse: Hits) -> Float64
     slack = exact.slack_of_sums(summed, float(norms.max()), plan.dense, plan.metric)
     chosen = exact.best_candidates(summed, plan.top_k, slack)
     goodness = np.full(len(rows), -np.inf)
-    goodness[chosen] = exact.exact_goodness(vectors[chosen], plan.dense, plan.metric) + dots[chosen]
+    goodness[chosen] = exact.exact_goodness_at(vectors, chosen, plan.dense, plan.metric) + dots[chosen]
     return goodness
 
 

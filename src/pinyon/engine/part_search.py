@@ -19,7 +19,6 @@ import numpy as np
 
 from pinyon.ann import exact, exact_sparse
 from pinyon.ann.candidates import Aim, Candidates
-from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.ann.postings import ScannedRows
 from pinyon.ann.quantised import Quantised
@@ -33,6 +32,7 @@ from pinyon.engine.structures import Structures
 from pinyon.filter.ast import Filter
 from pinyon.filter.scanned_columns import ScannedColumns
 from pinyon.filter.select import select
+from pinyon.model.ordered import is_member
 from pinyon.model.record import Int64s, Lsn, SparseVector, UInt32s
 
 _ENOUGH_ALIVE: Final = 0.8

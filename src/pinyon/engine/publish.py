@@ -1,98 +1,116 @@
 """Putting new segments into the place of the rows that they were made of.
 
 Rows may have died while they were on their way: such deaths are handed down to the new segment. A namespace is switched
-at once, under the index's lock, a few hundred namespaces each time that it is taken.
+at once, under the index's lock, a few hundred namespaces each time that it is taken. What must hold:
+
+- what takes memory or time for every row is done by `hand_down_deaths`, before the commit and without the lock: what is
+  left for later is in proportion to namespaces, and to the rows that died since, but for a look at which these are;
+- a namespace is switched as a whole or, where something is raised, not at all.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, TypeVar
 
-import numpy as np
-
-from pinyon.engine.block import NEVER
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.namespace import Namespace
 from pinyon.engine.part import LiveSegment, Part
 from pinyon.engine.row_groups import RowGroup
 from pinyon.engine.segment_build import Built
-from pinyon.segment.segment import NamespaceRows
+from pinyon.model.record import Lsn
 
 _NAMESPACES_AT_ONCE: Final = 200
 
 Item = TypeVar("Item")
 
 
-def hand_down_deaths(built: Built) -> None:
-    """Mark as dead in a new segment what has died in the sources of its rows."""
-    for group, rows in pieces(built):
-        _hand_down(built.live, group, rows)
+class NewPart:
+    """A part on its way into the place of the rows that it was made of.
+
+    Attributes:
+        part: what it will be.
+        dead_count: its rows whose deaths were handed down to it.
+    """
+
+    def __init__(self, part: Part, group: RowGroup, lsn: Lsn) -> None:
+        """`group` is what `part` was made of: rows that were alive at `lsn`."""
+        self.part = part
+        self.dead_count = 0
+        self._sources = group.by_source()
+        self._lsn = lsn
+
+    def hand_down(self, lsn: Lsn) -> None:
+        """Mark as dead what has died by `lsn`, which reads see, and was not marked yet."""
+        if lsn == self._lsn:
+            return
+        for source in self._sources:
+            positions, deaths = source.died(self._lsn, lsn)
+            if len(positions):
+                self.part.live.mark_dead(positions + self.part.rows.start, deaths)
+                self.dead_count += len(positions)
+        self._lsn = lsn
 
 
-def publish_flush(state: IndexState, built: Sequence[Built], frozen: Sequence[Namespace]) -> None:
+NewParts = Mapping[str, NewPart]
+"""By namespace."""
+
+
+def hand_down_deaths(state: IndexState, built: Sequence[Built], lsn: Lsn) -> NewParts:
+    """The parts that new segments will be, with the deaths so far; they were made of all rows alive at `lsn`."""
+    new = {
+        group.namespace: NewPart(Part(each.live, rows), group, lsn)
+        for each in built
+        for group, rows in zip(each.groups, each.live.segment.namespaces, strict=True)
+    }
+    now = state.lsn
+    for part in new.values():
+        part.hand_down(now)
+    return new
+
+
+def publish_flush(state: IndexState, new: NewParts, frozen: Sequence[Namespace]) -> None:
     """Let the namespaces that were frozen find their rows in segments."""
-    parts = {group.namespace: (each.live, group, rows) for each in built for group, rows in pieces(each)}
     for some in _batches(frozen):
         with state.lock:
             for namespace in some:
+                if namespace.name in new:
+                    _add_part(namespace, new[namespace.name], state.lsn)
                 namespace.frozen = None
-                if namespace.name in parts:
-                    _add_part(namespace, *parts[namespace.name])
 
 
-def publish_compaction(state: IndexState, built: Sequence[Built], inputs: Collection[LiveSegment]) -> None:
+def publish_compaction(state: IndexState, new: NewParts, inputs: Collection[LiveSegment]) -> None:
     """Let namespaces find their rows in new segments instead of in those that these were made of."""
-    parts = {group.namespace: (each.live, group, rows) for each in built for group, rows in pieces(each)}
     names = list({rows.name: None for live in inputs for rows in live.segment.namespaces})
     for some in _batches(names):
         with state.lock:
             for name in some:
-                if name in parts:
-                    _hand_down(*parts[name])
-                _replace_parts(state.namespaces.by_name.get(name), inputs, parts.get(name))
+                if name in new:
+                    new[name].hand_down(state.lsn)
+                _replace_parts(state.namespaces.by_name.get(name), inputs, new.get(name))
 
 
 def forget(state: IndexState, dropped: Collection[LiveSegment]) -> None:
     """Let no namespace look into segments in which all rows are dead."""
-    publish_compaction(state, (), dropped)
-
-
-def pieces(built: Built) -> Iterator[tuple[RowGroup, NamespaceRows]]:
-    """Each group of a segment, and the rows that it became."""
-    return zip(built.groups, built.live.segment.namespaces, strict=True)
+    publish_compaction(state, {}, dropped)
 
 
 def _batches(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     return (items[start : start + _NAMESPACES_AT_ONCE] for start in range(0, len(items), _NAMESPACES_AT_ONCE))
 
 
-def _add_part(namespace: Namespace, live: LiveSegment, group: RowGroup, rows: NamespaceRows) -> None:
+def _add_part(namespace: Namespace, new: NewPart, lsn: Lsn) -> None:
+    part = new.part
     if namespace.deleted_lsn is not None:
-        live.mark_dead(slice(rows.start, rows.stop), namespace.deleted_lsn)
+        part.live.mark_dead(slice(part.rows.start, part.rows.stop), namespace.deleted_lsn)
         return
-    dead_count = _hand_down(live, group, rows)
-    namespace.parts += (Part(live, rows),)
-    namespace.stored_count += len(group) - dead_count
+    new.hand_down(lsn)
+    namespace.parts += (part,)
+    namespace.stored_count += part.row_count - new.dead_count
 
 
-def _replace_parts(
-    namespace: Namespace | None,
-    inputs: Collection[LiveSegment],
-    new: tuple[LiveSegment, RowGroup, NamespaceRows] | None,
-) -> None:
+def _replace_parts(namespace: Namespace | None, inputs: Collection[LiveSegment], new: NewPart | None) -> None:
     if namespace is None:
         return
     kept = tuple(part for part in namespace.parts if part.live not in inputs)
     if len(kept) == len(namespace.parts):
         return  # Another namespace of the same name, that began after the rows of the new segment died.
-    namespace.parts = kept if new is None else (*kept, Part(new[0], new[2]))
-
-
-def _hand_down(live: LiveSegment, group: RowGroup, rows: NamespaceRows) -> int:
-    """Mark as dead in a new segment what has died of a group; how many rows that is."""
-    if not group.death_count():
-        return 0
-    deaths = group.deaths()
-    dead = np.flatnonzero(deaths != NEVER)
-    if len(dead):
-        live.mark_dead(dead + rows.start, deaths[dead])
-    return len(dead)
+    namespace.parts = kept if new is None else (*kept, new.part)

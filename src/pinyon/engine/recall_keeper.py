@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from pinyon.ann.effort import EffortTable
+from pinyon.ann.partitions import partition_count
+from pinyon.engine.graph_memory import GraphMemory
 from pinyon.engine.graphs import build_graph, graph_build_bytes, open_graph
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance_options import MaintenanceOptions
@@ -36,9 +38,9 @@ log = logging.getLogger(__name__)
 
 
 class _Example(NamedTuple):
-    """What was measured with the quantised rows of a segment, and how many partitions that has."""
+    """What was measured with the quantised rows of a segment, and how many rows that has."""
 
-    partition_count: int
+    row_count: int
     efforts: dict[str, EffortTable]
 
 
@@ -49,10 +51,11 @@ class RecallKeeper:
         watch: whether queries find what they should.
     """
 
-    def __init__(self, state: IndexState, options: MaintenanceOptions) -> None:
+    def __init__(self, state: IndexState, options: MaintenanceOptions, graph_memory: GraphMemory) -> None:
         """Begin with what the segments of `state` know."""
         self._state = state
         self._options = options
+        self._graph_memory = graph_memory
         self._tuned_for: dict[tuple[int, str], float] = {}
         self._outdated: set[tuple[int, str]] = set()
         self._examples: dict[str, _Example] = {}
@@ -77,7 +80,7 @@ class RecallKeeper:
                 if QUANTISED in live.efforts:
                     names = [name for name in (QUANTISED, for_many(QUANTISED)) if name in live.efforts]
                     efforts = {name: live.efforts[name] for name in names}
-                    examples[_namespace(live)] = _Example(_partition_count(live), efforts)
+                    examples[_namespace(live)] = _Example(live.row_count, efforts)
             for live in segments:
                 example = examples.get(_namespace(live))
                 if example is not None and not live.guess and QUANTISED not in live.efforts:
@@ -85,17 +88,23 @@ class RecallKeeper:
             self._examples = examples
 
     def wants_graph_opened(self, live: LiveSegment) -> bool:
-        """True if there is a graph on disk that is not searched yet."""
-        return live.has_graph and live.structures is not None and live.structures.graph is None
+        """True if there is a graph on disk that is not searched yet, and room for it."""
+        return (
+            live.structures is not None
+            and live.has_graph
+            and live.structures.graph is None
+            and self._graph_memory.has_room(live.row_count)
+        )
 
     def wants_graph_built(self, live: LiveSegment) -> bool:
-        """True if a segment is to have a graph and has none."""
+        """True if a segment is to have a graph and has none, and there is room to build and to open it."""
         return (
             live.structures is not None
             and self._has_dense
             and not live.has_graph
             and 0 < self._options.graph_rows_min <= live.row_count
             and graph_build_bytes(live.row_count, self._state.definition()) <= self._options.graph_build_bytes_max
+            and self._graph_memory.has_room(live.row_count)
         )
 
     def untuned(self, live: LiveSegment) -> list[str]:
@@ -115,7 +124,7 @@ class RecallKeeper:
         assert live.structures is not None
         _ = live.structures.space
         try:
-            live.structures.graph = open_graph(self._state.store, live)
+            self._let_search(live)
         except DataLossError as error:
             # Nothing is lost: the rows are searched without it.
             log.warning("index %s: %s; the graph is built anew", self._state.definition().name, error.message)
@@ -134,12 +143,18 @@ class RecallKeeper:
         if efforts is not None:
             self._tuned_for[live.number, GRAPH] = wanted
             live.efforts = {**live.efforts, **efforts}
-            live.structures.graph = open_graph(self._state.store, live)
+            self._let_search(live)
             live.has_graph = True
             self._commit_changes(live)
         if live.number not in self._state.store.segments and not self._state.is_closed:
             # No commit knows of the file, so none removes it.
             self._state.store.storage.remove(self._state.store.graph_path(live.number))
+
+    def _let_search(self, live: LiveSegment) -> None:
+        """Let a graph be searched, if nobody took the room for it meanwhile."""
+        assert live.structures is not None
+        if self._graph_memory.has_room(live.row_count):
+            live.structures.graph = self._graph_memory.counted(open_graph(self._state.store, live))
 
     def tune(self, live: LiveSegment, structures: Sequence[str]) -> None:
         """Measure what some structures of a segment take for the wanted recall."""
@@ -242,8 +257,8 @@ def _falls_short(live: LiveSegment, structure: str, wanted: float) -> bool:
 
 
 def _guess(live: LiveSegment, example: _Example) -> dict[str, EffortTable]:
-    """What a search of a segment may take, by another one."""
-    if _partition_count(live) <= example.partition_count:
+    """What a search of a segment may take, by another one: known without their bytes, which may be damaged."""
+    if partition_count(live.row_count) <= partition_count(example.row_count):
         return example.efforts
     return {name: table.scaled(_LARGER_TIMES) for name, table in example.efforts.items()}
 
@@ -251,7 +266,3 @@ def _guess(live: LiveSegment, example: _Example) -> dict[str, EffortTable]:
 def _namespace(live: LiveSegment) -> str:
     """The namespace of a dedicated segment."""
     return live.segment.namespaces[0].name
-
-
-def _partition_count(live: LiveSegment) -> int:
-    return len(live.segment.extra("partition_starts")) - 1

@@ -7,6 +7,7 @@ import msgspec
 
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.maintenance import Maintenance
+from pinyon.engine.selections import SELECTION_MEMORY
 from pinyon.storage.machine import process_memory
 
 
@@ -19,6 +20,8 @@ class ProcessReport(msgspec.Struct, frozen=True):
         memory_limit_bytes: what is planned with; None where nothing was given and the machine's memory is not known.
         memtables_bytes: records in memory, of all indexes.
         memtables_bytes_max: how many of these there may be before the largest are flushed.
+        selections_bytes: rows that filters selected in segments, kept for the next query (about).
+        selections_bytes_max: how many of these are kept.
     """
 
     rss_anon_bytes: int
@@ -26,6 +29,8 @@ class ProcessReport(msgspec.Struct, frozen=True):
     memory_limit_bytes: int | None
     memtables_bytes: int
     memtables_bytes_max: int
+    selections_bytes: int
+    selections_bytes_max: int
 
 
 class RecallReport(msgspec.Struct, frozen=True):
@@ -61,6 +66,7 @@ class IndexReport(msgspec.Struct, frozen=True):
         segment_bytes: mapped files of segments.
         graphs: segments with a graph.
         graph_bytes: mapped files of open graphs.
+        graph_memory_bytes: memory that open graphs take beside these (about).
         log_bytes: files of the log.
         under_way: what is being done in the background now.
         is_settled: whether nothing is left to be done in the background: all is flushed that is worth it, merged and
@@ -82,6 +88,7 @@ class IndexReport(msgspec.Struct, frozen=True):
     segment_bytes: int
     graphs: int
     graph_bytes: int
+    graph_memory_bytes: int
     log_bytes: int
     under_way: list[str]
     is_settled: bool
@@ -121,6 +128,8 @@ def report_of(
             memory_limit_bytes=memory_limit_bytes,
             memtables_bytes=sum(each.memtable_bytes + each.frozen_bytes for each in indexes),
             memtables_bytes_max=memtables_bytes_max,
+            selections_bytes=SELECTION_MEMORY.nbytes,
+            selections_bytes_max=SELECTION_MEMORY.bytes_max,
         ),
         indexes,
         closed,
@@ -130,7 +139,8 @@ def report_of(
 def report_index(state: IndexState, maintenance: Maintenance) -> IndexReport:
     """The report of one index."""
     segments = list(state.store.segments.values())
-    graphs = [live.structures.graph for live in segments if live.structures is not None]
+    structures = [live.structures for live in segments if live.structures is not None]
+    graphs = [each.graph for each in structures if each.graph is not None]
     gauge = maintenance.recall.watch.gauge
     under_way = [maintenance.under_way] if maintenance.under_way else []
     return IndexReport(
@@ -146,9 +156,10 @@ def report_index(state: IndexState, maintenance: Maintenance) -> IndexReport:
         dead_rows=sum(live.dead_count for live in segments),
         segment_bytes=sum(live.segment.nbytes for live in segments),
         graphs=sum(live.has_graph for live in segments),
-        graph_bytes=sum(graph.nbytes for graph in graphs if graph is not None),
+        graph_bytes=sum(graph.nbytes for graph in graphs),
+        graph_memory_bytes=sum(graph.memory_bytes for graph in graphs),
         log_bytes=state.log.size_bytes,
-        under_way=[*under_way, *(["flush"] if maintenance.is_flushing else [])],
+        under_way=[*under_way, *(["flush"] if maintenance.flusher.is_flushing else [])],
         is_settled=maintenance.is_settled,
         done=dict(maintenance.counts),
         recall=RecallReport(maintenance.recall.target_recall, gauge.recall, gauge.comparisons, gauge.loss_factor),

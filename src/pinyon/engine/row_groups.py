@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +10,36 @@ from numpy.typing import NDArray
 from pinyon.engine.block import Block
 from pinyon.engine.part import LiveSegment
 from pinyon.model.batches import concatenate_bytes, concatenate_sparse, take_bytes_rows, take_sparse_rows
-from pinyon.model.record import BytesColumn, Float32s, Int64s, Lsn, SparseColumn
+from pinyon.model.record import BytesColumn, Float32s, Int64s, Lsn, Mask, SparseColumn
 
 UInt16s = NDArray[np.uint16]
 Source = Block | LiveSegment
+
+
+class SourceRows(NamedTuple):
+    """Where the rows of a source are in a group.
+
+    Attributes:
+        source: whose rows they are.
+        start: the first of them.
+        positions: of row `start + i` the position in the group; of a row that is not in it, anything.
+    """
+
+    source: Source
+    start: int
+    positions: Int64s
+
+    def died(self, after: Lsn, until: Lsn) -> tuple[Int64s, NDArray[np.uint64]]:
+        """Positions of the rows that died after one LSN and by another, and when each of them did.
+
+        Of the others, none is to have died in between.
+        """
+        stop = self.start + len(self.positions)
+        alive, was_alive = (_alive(self.source, self.start, stop, lsn) for lsn in (until, after))
+        if alive is None or was_alive is None:
+            return np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        rows = np.flatnonzero(alive != was_alive)
+        return self.positions[rows], self.source.deaths(rows + self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +116,17 @@ class RowGroup:
         """True if a source has sparse vectors; then some of the rows may."""
         return any(_has_sparse(source) for source in self.sources)
 
-    def deaths(self) -> NDArray[np.uint64]:
-        """When each row died, `(n,)`; NEVER for those that are alive."""
-        deaths = np.empty(len(self), np.uint64)
+    def by_source(self) -> list[SourceRows]:
+        """Where the rows of each source are: 8 bytes for each row from its first to its last one."""
+        found = []
         for number, source in enumerate(self.sources):
             mine = np.flatnonzero(self.source_of == number)
-            deaths[mine] = source.deaths(self.rows[mine])
-        return deaths
-
-    def death_count(self) -> int:
-        """How many rows of all sources have died so far, also such as are not in the group; it only grows."""
-        return sum(source.dead_count for source in self.sources)
+            rows = self.rows[mine]
+            start = int(rows.min())
+            positions = np.zeros(int(rows.max()) + 1 - start, np.int64)
+            positions[rows - start] = mine
+            found.append(SourceRows(source, start, positions))
+        return found
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[Source, Int64s, Int64s]]:
         return self._pieces_of(np.arange(start, stop))
@@ -116,17 +143,23 @@ class RowGroup:
 def group_of(
     namespace: str, sources: Sequence[Source], rows: Sequence[Int64s], check: Callable[[], None] = lambda: None
 ) -> RowGroup:
-    """The group of the rows of each source, one source after another."""
+    """The group of the rows of each source, of which each has some, one source after another."""
     source_of = np.repeat(np.arange(len(sources), dtype=np.uint16), [len(each) for each in rows])
     return RowGroup(namespace, sources, source_of, np.concatenate([np.zeros(0, np.int64), *rows]), check)
 
 
 def alive_rows(source: Source, start: int, stop: int, lsn: Lsn) -> Int64s:
     """Rows from `start` to `stop` that a view at `lsn` sees."""
-    alive = source.alive(stop, lsn) if isinstance(source, Block) else source.alive(start, stop, lsn)
-    if alive is None:
-        return np.arange(start, stop)
-    return np.flatnonzero(alive[start:] if isinstance(source, Block) else alive) + start
+    alive = _alive(source, start, stop, lsn)
+    return np.arange(start, stop) if alive is None else np.flatnonzero(alive) + start
+
+
+def _alive(source: Source, start: int, stop: int, lsn: Lsn) -> Mask | None:
+    """Which of the rows from `start` to `stop` a view at `lsn` sees; None for all of them."""
+    if isinstance(source, LiveSegment):
+        return source.alive(start, stop, lsn)
+    alive = source.alive(stop, lsn)
+    return None if alive is None else alive[start:]
 
 
 def _dense(source: Source, rows: Int64s) -> Float32s | None:

@@ -98,10 +98,10 @@ def built(view: MemtableView, stretch: Stretch) -> Run | None:
     """The run of the rows of a stretch that have sparse values and that the view sees; None if there are none."""
     numbers: list[Int64s] = []
     columns: list[SparseColumn] = []
-    for part in view.blocks:
-        start, end = max(stretch.start, part.first_row), min(stretch.end, part.end)
+    for block in view.blocks:
+        start, end = max(stretch.start, block.first_row), min(stretch.end, block.end)
         if start < end:
-            rows, column = _living_rows(view, part, start - part.first_row, end - part.first_row)
+            rows, column = _living_rows(view, block, start - block.first_row, end - block.first_row)
             numbers.append(rows + start)
             columns.append(column)
     if not sum(map(len, numbers)):
@@ -109,11 +109,11 @@ def built(view: MemtableView, stretch: Stretch) -> Run | None:
     return Run(np.concatenate(numbers), postings_of(concatenate_sparse(columns)))
 
 
-def _living_rows(view: MemtableView, part: BlockView, start: int, end: int) -> tuple[Int64s, SparseColumn]:
+def _living_rows(view: MemtableView, block: BlockView, start: int, end: int) -> tuple[Int64s, SparseColumn]:
     """Which rows from `start` to `end` of a block have sparse values and are alive, and these values."""
-    column = part.block.sparse_rows(start, end)
+    column = block.block.sparse_rows(start, end)
     kept = column.offsets[1:] > column.offsets[:-1]
-    alive = view.alive(part)
+    alive = view.alive(block)
     if alive is not None:
         kept &= alive[start:end]
     rows = np.flatnonzero(kept)
@@ -132,12 +132,12 @@ def _without_dead(view: MemtableView, run: Run) -> Run | Stretch:
 def _tail(view: MemtableView, values_max: int) -> list[Stretch]:
     """The rows behind the runs, cut between blocks into stretches of at most so many values where that is possible."""
     stretches: list[Stretch] = []
-    for part in view.tail():
-        start = max(view.runs.end, part.first_row)
-        offsets = part.block.sparse_offsets.data
-        count = int(offsets[part.row_count] - offsets[start - part.first_row])
+    for block in view.tail():
+        start = max(view.runs.end, block.first_row)
+        offsets = block.block.sparse_offsets.data
+        count = int(offsets[block.row_count] - offsets[start - block.first_row])
         if stretches and stretches[-1].value_count + count <= values_max:
             last = stretches.pop()
             start, count = last.start, last.value_count + count
-        stretches.append(Stretch(start, part.end, count))
+        stretches.append(Stretch(start, block.end, count))
     return stretches

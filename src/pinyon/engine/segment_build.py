@@ -19,7 +19,7 @@ from pinyon.ann.space import choose_space
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.row_groups import RowGroup
 from pinyon.filter import field_index
-from pinyon.model.batches import concatenate_sparse
+from pinyon.model.batches import concatenate_bytes, concatenate_sparse
 from pinyon.model.index import IndexDefinition
 from pinyon.model.record import BytesColumn, Float32s, Int64s, SparseColumn
 from pinyon.segment.segment import Segment
@@ -28,8 +28,15 @@ from pinyon.storage.protocol import Storage
 
 _CHUNK_BYTES: Final = 8 * 1024 * 1024
 _CHUNK_ROWS_MAX: Final = 16_384
+_METADATA_CHUNK_BYTES: Final = 2 * 1024 * 1024
+_METADATA_ROWS: Final = 1024
+"""Rows whose metadata is read at once; it may be many MB."""
+
 _RUN_VALUES_MAX: Final = 4_194_304
 """Sparse values whose postings are made at once, at 30 bytes each."""
+
+_ROW_BYTES: Final = 200
+"""What a build keeps for each row, beside what metadata takes (measured, rounded up)."""
 
 _POSTINGS: Final = {"rows": np.int32, "values": np.float32, "terms": np.uint32, "starts": np.int64}
 
@@ -68,6 +75,7 @@ def build(
     groups: Sequence[RowGroup],
     definition: IndexDefinition,
     options: BuildOptions = BUILD_OPTIONS,
+    filterable_fields: Sequence[str] | None = None,
 ) -> Built:
     """Write one segment, durable but for its name, and open it.
 
@@ -78,6 +86,7 @@ def build(
         groups: one for each namespace, none empty. A single one of enough rows makes a dedicated segment.
         definition: of the index.
         options: how segments are cut.
+        filterable_fields: those that the namespace of a dedicated segment declares; None inherits the index's.
 
     Raises:
         UnavailableError: the disk failed; part of the file may be there.
@@ -85,8 +94,8 @@ def build(
     extra: Iterator[ExtraColumn] = iter(())
     properties: dict[str, Any] = {}
     if is_dedicated(groups, options):
-        groups, extra, properties = _structures(groups[0], definition, options)
-    storage.remove(path)  # Left by an attempt that failed.
+        fields = definition.filterable_fields if filterable_fields is None else filterable_fields
+        groups, extra, properties = _structures(groups[0], definition, fields, options)
     write_segment(storage, path, groups, dimension=definition.dimension, extra=extra, properties=properties)
     return Built(LiveSegment(number, Segment.open(storage, path), definition), groups)
 
@@ -96,13 +105,25 @@ def is_dedicated(groups: Sequence[RowGroup], options: BuildOptions) -> bool:
     return len(groups) == 1 and len(groups[0]) >= options.dedicated_rows_min
 
 
+def build_bytes(live: LiveSegment) -> int:
+    """About what the rows of a segment take in memory while another one is built of them.
+
+    Known without its bytes, which may be damaged. Of a shared segment, whose values are not known, the rows count.
+    """
+    row_bytes = _ROW_BYTES * live.alive_count
+    if live.structures is None:
+        return row_bytes
+    names = ("filter_term_keys", "filter_term_rows", "filter_numbers")
+    return row_bytes + field_index.build_bytes(*(live.segment.extra_count(name) for name in names))
+
+
 def _structures(
-    group: RowGroup, definition: IndexDefinition, options: BuildOptions
+    group: RowGroup, definition: IndexDefinition, fields: Sequence[str] | None, options: BuildOptions
 ) -> tuple[Sequence[RowGroup], Iterator[ExtraColumn], dict[str, Any]]:
     """The group in the order of its partitions, and the columns and properties that searches need."""
     properties: dict[str, Any] = {"dedicated": True}
     if definition.dimension is None:
-        return [group], _filters_and_postings(group, definition), properties
+        return [group], _filters_and_postings(group, fields), properties
     sample = _sample(group, definition.dimension, options)
     space = choose_space(definition.metric, sample, group.squared_norms())
     model = quantised.train(space, sample, len(group), options.seed)
@@ -113,7 +134,7 @@ def _structures(
 
     def columns() -> Iterator[ExtraColumn]:
         yield from _codes(group, model, starts)
-        yield from _filters_and_postings(group, definition)
+        yield from _filters_and_postings(group, fields)
 
     return [group], columns(), properties
 
@@ -137,10 +158,10 @@ def _codes(group: RowGroup, model: quantised.Model, starts: Int64s) -> Iterator[
     yield ExtraColumn("long_rows", np.int64, None, [encoder.long_rows(group.squared_norms())])
 
 
-def _filters_and_postings(group: RowGroup, definition: IndexDefinition) -> Iterator[ExtraColumn]:
-    fields = field_index.build(_metadata_chunks(group), definition.filterable_fields)
+def _filters_and_postings(group: RowGroup, fields: Sequence[str] | None) -> Iterator[ExtraColumn]:
+    columns = field_index.build(_metadata_chunks(group), fields)
     for name, dtype in field_index.COLUMN_TYPES.items():
-        yield ExtraColumn(name, dtype, None, [fields[name]])
+        yield ExtraColumn(name, dtype, None, [columns[name]])
     if group.has_sparse():
         yield from _postings(group)
 
@@ -188,8 +209,14 @@ def dense_chunks(group: RowGroup) -> Iterator[Float32s]:
 
 
 def _metadata_chunks(group: RowGroup) -> Iterator[BytesColumn]:
-    for start, stop in _ranges(len(group), _CHUNK_ROWS_MAX):
-        yield group.metadata(start, stop)
+    """The metadata of all rows, cut where there are enough bytes or rows."""
+    waiting: list[BytesColumn] = []
+    for start, stop in _ranges(len(group), _METADATA_ROWS):
+        waiting.append(group.metadata(start, stop))
+        waiting_bytes = sum(len(column.data) for column in waiting)
+        if waiting_bytes >= _METADATA_CHUNK_BYTES or stop % _CHUNK_ROWS_MAX == 0 or stop == len(group):
+            yield concatenate_bytes(waiting)
+            waiting = []
 
 
 def _dense(group: RowGroup, positions: Int64s) -> Float32s:

@@ -127,7 +127,8 @@ class SegmentStore:
             Segments that were left out because all their rows are dead by then.
 
         Raises:
-            UnavailableError: the disk failed. `manifest` and `segments` are as before, and another commit may be tried.
+            UnavailableError: the disk failed. `manifest` and `segments` are as before, and another commit may be tried;
+                so after whatever else is raised, unless `manifest` is another one.
         """
         remaining = [live for number, live in self.segments.items() if number not in removed]
         self._files |= {segment_name(live.number) for live in added}
@@ -136,9 +137,9 @@ class SegmentStore:
         kept = [(live, entry) for live, entry in entries if entry.dead_count < entry.row_count]
         self._storage.sync_directory(self._folder)
         manifest = Manifest(lsn, self._next_number, tuple(entry for _, entry in kept), namespaces)
+        segments = {live.number: live for live, _ in kept}
         replace_manifest(self._storage, self._directory, manifest)
-        self.manifest = manifest
-        self.segments = {live.number: live for live, _ in kept}
+        self.manifest, self.segments = manifest, segments
         self._remove_unneeded()
         return [live for live, entry in entries if entry.dead_count == entry.row_count]
 

@@ -25,50 +25,50 @@ def sparse_dots(view: MemtableView, vector: SparseVector, top_k: int | None = No
     query = exact_sparse.sparse_query(vector)
     found = [np.zeros(0, np.int64)], [np.zeros(0)]
     floor = None if top_k is None else _Floor(view, top_k)
-    for number, part in enumerate(_parts(view)):
+    for number, each in enumerate(_postings(view)):
         view.runs.cost.part_count += number > 0
-        floor_of = None if floor is None else partial(floor.of, part.row_numbers)
-        rows, dots = exact_sparse.sparse_dots(part.postings, query, floor_of)
-        found[0].append(part.row_numbers[rows])
+        floor_of = None if floor is None else partial(floor.of, each.row_numbers)
+        rows, dots = exact_sparse.sparse_dots(each.postings, query, floor_of)
+        found[0].append(each.row_numbers[rows])
         found[1].append(dots)
     return np.concatenate(found[0]), np.concatenate(found[1])
 
 
 def rows_with_all(view: MemtableView, indices: UInt32s) -> Int64s:
     """The rows whose sparse vector has every one of `indices`, at least one; dead ones too."""
-    return rows_with_all_in(_parts(view), indices)
+    return rows_with_all_in(_postings(view), indices)
 
 
-def rows_with_all_in(parts: Iterable[RowPostings], indices: UInt32s) -> Int64s:
-    """The same of the rows of some parts, one part after another."""
+def rows_with_all_in(postings: Iterable[RowPostings], indices: UInt32s) -> Int64s:
+    """The same of the rows of some postings, those of one after those of another."""
     terms = np.unique(indices)
-    found = [part.row_numbers[exact_sparse.rows_with_all(part.postings, terms)] for part in parts]
+    found = [each.row_numbers[exact_sparse.rows_with_all(each.postings, terms)] for each in postings]
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 
 def frequencies(view: MemtableView, terms: UInt32s) -> Int64s:
     """How many living rows have each of `terms`, which ascend, each once."""
     counts = np.zeros(len(terms), np.int64)
-    for part in _parts(view):
-        alive = view.sees(part.row_numbers)
-        lists = part.postings.lists(terms)
-        counts += np.array([np.count_nonzero(alive[each.rows]) for each in lists], np.int64)
+    for each in _postings(view):
+        alive = view.sees(each.row_numbers)
+        lists = each.postings.lists(terms)
+        counts += np.array([np.count_nonzero(alive[rows]) for rows, _ in lists], np.int64)
     return counts
 
 
-def _parts(view: MemtableView) -> Iterator[RowPostings]:
+def _postings(view: MemtableView) -> Iterator[RowPostings]:
     yield from view.runs.runs
-    for part in view.tail():
-        start = max(view.runs.end, part.first_row)
-        column = part.block.sparse_rows(start - part.first_row, part.row_count)
+    for block in view.tail():
+        start = max(view.runs.end, block.first_row)
+        column = block.block.sparse_rows(start - block.first_row, block.row_count)
         if column.offsets[0] < column.offsets[-1]:
-            yield RowPostings(np.arange(start, part.end), ScannedRows(column))
+            yield RowPostings(np.arange(start, block.end), ScannedRows(column))
 
 
 class _Floor:
     """A score that `top_k` living rows of a view reach, so that no row below it is a result; 0 while none is known.
 
-    It is looked for in the first part with enough hits, in the shortest of its lists that has so many living rows:
+    It is looked for in the first postings with enough hits, in the shortest of its lists that has so many living rows:
     terms that few rows have tend to weigh most.
     """
 

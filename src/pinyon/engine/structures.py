@@ -77,7 +77,7 @@ class Structures:
     @cached_property
     def selections(self) -> Selections:
         """The rows that filters select."""
-        return Selections(self._segment.row_count, lambda condition: select(condition, self.columns).rows())
+        return Selections(lambda condition: select(condition, self.columns).rows())
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

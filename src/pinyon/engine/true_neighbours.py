@@ -11,6 +11,8 @@ from pinyon.model.record import Float32s, Int64s
 from pinyon.segment.checked_column import CheckedColumn
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
+"""Of rows that are looked at together, and of their goodness for all queries."""
+
 _FIRST_ROWS: Final = 256
 
 
@@ -30,12 +32,12 @@ def true_neighbours(
         vectors: `(q, dimension)` float32, as they came.
         top_k: how many rows to find for each.
         without: rows that are not to be found, ascending int64.
-        check: called for each few MiB of rows, and raises to stop.
+        check: called for each few MiB of rows or of goodness, and raises to stop.
     """
     space, mean, row_count = structures.space, structures.mean, structures.quantised.row_count
     queries = np.array([space.query(vector) for vector in vectors], np.float32).reshape(vectors.shape)
     best = _Best(np.full((len(vectors), top_k), -np.inf, np.float32), np.zeros((len(vectors), top_k), np.int64))
-    start, step = 0, max(_CHUNK_BYTES // (4 * space.dimension), _FIRST_ROWS)
+    start, step = 0, max(_CHUNK_BYTES // (4 * max(space.dimension, len(vectors))), _FIRST_ROWS)
     while start < row_count:
         check()
         # Few rows first, so that of the others only those are looked at that are better than most.

@@ -11,13 +11,13 @@ from typing import Final
 import numpy as np
 
 from pinyon.ann.effort import Effort, EffortTable, measure_graph, measure_quantised, pool_max
-from pinyon.ann.exact_sparse import is_member
 from pinyon.ann.graph import Graph
 from pinyon.engine.part import GRAPH, QUANTISED, LiveSegment, for_many
 from pinyon.engine.part_efforts import scored_count
 from pinyon.engine.sample_queries import Sample, draw_samples
 from pinyon.engine.structures import Structures
 from pinyon.model.metric import Metric
+from pinyon.model.ordered import is_member
 from pinyon.model.record import Float32s, Int64s
 
 GRAPH_QUERIES: Final = 1024

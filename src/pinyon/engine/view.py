@@ -46,35 +46,35 @@ class MemtableView:
     @property
     def record_count(self) -> int:
         """Rows that this view sees."""
-        masks = [(part.row_count, self.alive(part)) for part in self.blocks]
+        masks = [(block.row_count, self.alive(block)) for block in self.blocks]
         return sum(row_count if alive is None else int(np.count_nonzero(alive)) for row_count, alive in masks)
 
-    def alive(self, part: BlockView) -> Mask | None:
+    def alive(self, block: BlockView) -> Mask | None:
         """Rows of a block that this view sees, `(row_count,)`; None for all of them."""
-        return part.block.alive(part.row_count, self.lsn)
+        return block.block.alive(block.row_count, self.lsn)
 
     def tail(self) -> Sequence[BlockView]:
         """The blocks with rows that are in no run."""
         count = 0
-        for part in reversed(self.blocks):
-            if part.end <= self.runs.end:
+        for block in reversed(self.blocks):
+            if block.end <= self.runs.end:
                 break
             count += 1
         return self.blocks[len(self.blocks) - count :]
 
     def split(self, rows: Int64s) -> Iterator[tuple[BlockView, slice]]:
         """Which of `rows`, rows of the memtable in ascending order, are in which block; those in none are left out."""
-        starts = np.searchsorted(rows, [part.first_row for part in self.blocks]).tolist()
-        ends = np.searchsorted(rows, [part.end for part in self.blocks]).tolist()
-        for part, start, end in zip(self.blocks, starts, ends, strict=True):
+        starts = np.searchsorted(rows, [block.first_row for block in self.blocks]).tolist()
+        ends = np.searchsorted(rows, [block.end for block in self.blocks]).tolist()
+        for block, start, end in zip(self.blocks, starts, ends, strict=True):
             if start < end:
-                yield part, slice(start, end)
+                yield block, slice(start, end)
 
     def sees(self, rows: Int64s) -> Mask:
         """Which of `rows`, rows of the memtable in ascending order, are alive in this view."""
         seen = np.zeros(len(rows), np.bool_)
-        for part, mine in self.split(rows):
-            alive = part.block.alive_at(rows[mine] - part.first_row, self.lsn)
+        for block, mine in self.split(rows):
+            alive = block.block.alive_at(rows[mine] - block.first_row, self.lsn)
             seen[mine] = True if alive is None else alive
         return seen
 

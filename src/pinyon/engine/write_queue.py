@@ -67,7 +67,7 @@ class WriteQueue:
             The operation's LSN.
 
         Raises:
-            UnavailableError: the disk is full or failed, or the index is closing; nothing was applied.
+            UnavailableError: the disk is full or failed, or writes are refused; nothing was applied.
         """
         return self._submit(_Pending(encode(operation), operation))
 
@@ -86,13 +86,18 @@ class WriteQueue:
         """Call `work` while nothing is logged, after all that was written before.
 
         Raises:
-            UnavailableError: the index is closing.
+            UnavailableError: writes are refused.
         """
         self._submit(_Pending([], None, work))
 
+    def refuse(self, reason: str) -> None:
+        """Refuse writes from now on, but for those under way; the first reason given is told."""
+        with self._mutex:
+            self._refusal = self._refusal or reason
+
     def close(self) -> None:
         """Refuse writes from now on, and wait for those under way."""
-        self._refuse("the index is closed")
+        self.refuse("the index is closed")
         self._submit(_Pending([], None, lambda: None), even_if_closed=True)
 
     def _submit(self, pending: _Pending, *, even_if_closed: bool = False) -> Lsn:
@@ -165,7 +170,7 @@ class WriteQueue:
             )
         except BaseException as error:  # noqa: BLE001 - it is raised again in every thread of the group
             self._apply_failed = True
-            self._refuse(_APPLY_FAILED)
+            self.refuse(_APPLY_FAILED)
             for pending in group:
                 pending.error = error
         finally:
@@ -175,10 +180,6 @@ class WriteQueue:
         if self._apply_failed and operations:
             raise UnavailableError(_APPLY_FAILED)
         self._apply(operations)
-
-    def _refuse(self, reason: str) -> None:
-        with self._mutex:
-            self._refusal = self._refusal or reason
 
     def _hand_on(self) -> None:
         """Let whoever waits next lead, if anyone does."""

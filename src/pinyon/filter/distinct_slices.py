@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pinyon.model.ordered import is_first
 from pinyon.model.record import Int64s
 from pinyon.protobuf.columns import Bytes, Positions, Words, items_at
 
@@ -40,15 +41,12 @@ def distinct_slices(
     if labels is not None:
         columns.append(labels.view(np.uint64))
     order = np.argsort(_hashes(columns))
-    equal = lengths[order[1:]] <= _COMPARED_BYTES_MAX
+    firsts = lengths[order] > _COMPARED_BYTES_MAX
     for column in columns:
-        ordered = column[order]
-        equal &= ordered[1:] == ordered[:-1]
-    is_first = np.ones(order.size, np.bool_)
-    is_first[1:] = ~equal
+        firsts |= is_first(column[order])
     group = np.empty(order.size, np.int64)
-    group[order] = is_first.cumsum() - 1
-    return order[is_first], group
+    group[order] = firsts.cumsum() - 1
+    return order[firsts], group
 
 
 def _words(buffer: Bytes, starts: Positions, lengths: Positions) -> list[Words]:

@@ -1,6 +1,6 @@
 """Evaluation of a filter over columns: one mask for all rows, never a Python loop over them.
 
-What a filter means, for one record (`pinyon.filter.matcher` says the same, one record at a time):
+What a filter means, for one record (`pinyon.testing.filter_matcher` says the same, one record at a time):
 
 - a number equals a number (all are float64: 1 is 1.0), a string a string, a boolean a boolean, and never across;
 - a stored list of strings equals each of its members;

@@ -30,6 +30,8 @@ from numpy.typing import DTypeLike, NDArray
 from pinyon.filter.distinct_slices import distinct_slices
 from pinyon.filter.evaluate import Float64s
 from pinyon.filter.term import boolean_prefix, digest, exists_prefix, string_prefix
+from pinyon.filter.term_runs import TermRun, merged, run_of
+from pinyon.model.batches import offsets_of
 from pinyon.model.record import BytesColumn, Int64s, Mask
 from pinyon.protobuf.columns import Bytes, Positions, Words, items_at, members_of_lists, scan_structs
 from pinyon.protobuf.struct import BOOL, LIST, NUMBER, STRING, metadata_fields
@@ -54,8 +56,12 @@ COLUMN_TYPES: Final[Mapping[str, DTypeLike]] = {
 _Int32s: TypeAlias = NDArray[np.int32]
 
 _ROWS_MAX: Final = 2**31
-_ROW_BITS: Final = np.uint64(32)
-_ROW_MASK: Final = np.uint64(2**32 - 1)
+_MERGED_BYTES_MIN: Final = 1024 * 1024
+
+_TERM_BYTES: Final = 60
+_TERM_ROW_BYTES: Final = 14
+_NUMBER_BYTES: Final = 40
+"""Measured, rounded up."""
 
 
 def build(
@@ -64,8 +70,8 @@ def build(
     """Index the metadata of a segment's rows.
 
     Args:
-        metadata: canonical Structs of all rows in their order, in chunks of some ten thousand rows. Each chunk is read
-            once and not kept.
+        metadata: canonical Structs of all rows in their order, in chunks of some MB and at most some ten thousand rows.
+            Each chunk is read once and not kept.
         fields: fields to index; None for those that most rows have.
         fields_max: how many fields to index at most. Of fields in equally many rows, the first by their bytes are
             taken.
@@ -76,13 +82,18 @@ def build(
     Raises:
         InvalidArgumentError: metadata is not in the canonical form.
 
-    Memory: some 30 bytes for each value, whatever its length. Thread rule: no step of numpy holds the GIL for longer
-    than a few ms when chunks are as told.
+    Memory: `build_bytes`, and some 120 bytes for each value of a chunk. Thread rule: no step of numpy holds the GIL for
+    longer than a few ms when chunks are as told.
     """
     values = _Values(None if fields is None else {field.encode() for field in fields})
     for chunk in metadata:
         values.add(chunk)
     return values.columns(fields_max)
+
+
+def build_bytes(term_count: int, term_row_count: int, number_count: int) -> int:
+    """About what building columns with so many terms, rows of terms and numbers takes in memory, whatever the texts."""
+    return _TERM_BYTES * term_count + _TERM_ROW_BYTES * term_row_count + _NUMBER_BYTES * number_count
 
 
 class _Entries(NamedTuple):
@@ -100,9 +111,10 @@ class _Entries(NamedTuple):
 
 
 class _Values:
-    """Values of the rows so far: terms and numbers, both with the field's number, in lists of one array a chunk.
+    """Values of the rows so far, with the numbers of their fields: runs of terms, and numbers in one array a chunk.
 
-    A term of one chunk is told apart from those of other chunks, equal or not; `columns` finds which are equal.
+    The first run is that of most rows; the others are merged into it once they take as much memory. So a term that
+    most chunks have is there a few times only, and a row of it is moved a few times only.
     """
 
     def __init__(self, wanted: set[bytes] | None) -> None:
@@ -113,10 +125,7 @@ class _Values:
         self._names: list[bytes] = []
         self._field_counts: list[int] = []
         self._prefixes: list[bytes] = []
-        self._term_count = 0
-        self._digests: list[bytes] = []
-        self._term_fields: list[Int64s] = []
-        self._postings: list[Words] = []
+        self._runs: list[TermRun] = []
         self._number_fields: list[_Int32s] = []
         self._number_rows: list[_Int32s] = []
         self._numbers: list[Float64s] = []
@@ -132,6 +141,8 @@ class _Values:
             self._add_booleans(buffer, entries.where(entries.kind == BOOL))
             self._add_strings(buffer, entries.where(entries.kind == STRING), entries.where(entries.kind == LIST))
             self._add_numbers(buffer, entries.where(entries.kind == NUMBER))
+            if sum(run.nbytes for run in self._runs[1:]) > max(self._runs[0].nbytes, _MERGED_BYTES_MIN):
+                self._runs = [merged(self._runs)]
 
     def _read(self, buffer: Bytes, starts: Positions, ends: Positions) -> _Entries:
         """All fields of these rows that may be indexed, with the rows' numbers in the segment."""
@@ -187,10 +198,7 @@ class _Values:
 
     def _add_terms(self, digests: list[bytes], fields: Int64s, term: Int64s, row: Int64s) -> None:
         """Terms with their fields, and one posting each for a term, by its place in `digests`, and a row."""
-        self._postings.append((term + self._term_count).astype(np.uint64) << _ROW_BITS | row.astype(np.uint64))
-        self._digests.append(b"".join(digests))
-        self._term_fields.append(fields)
-        self._term_count += len(digests)
+        self._runs.append(run_of(digests, fields, term, row))
 
     def _add_numbers(self, buffer: Bytes, entries: _Entries) -> None:
         self._number_fields.append(entries.field.astype(np.int32))
@@ -201,58 +209,34 @@ class _Values:
         """What the module's docstring tells, of at most `fields_max` fields."""
         names = sorted(self._fields, key=lambda name: (-self._field_counts[self._fields[name]], name))
         kept, others = sorted(names[:fields_max]), self._others.union(names[fields_max:])
-        places = np.full(len(names), -1, np.int64)
+        places = np.full(len(names), -1, np.int32)
         places[[self._fields[name] for name in kept]] = np.arange(len(kept))
-        keys, checks, ranks = self._distinct_terms(places)
-        term_starts, term_rows = self._posting_lists(ranks, len(keys))
+        terms = self._kept_terms(places)
         number_starts, numbers, number_rows = self._sorted_numbers(places, len(kept))
         return {
             "filter_field_names": np.frombuffer(b"".join(kept), np.uint8),
-            "filter_field_offsets": np.concatenate(([0], np.cumsum([len(name) for name in kept], dtype=np.int64))),
+            "filter_field_offsets": offsets_of([len(name) for name in kept]),
             "filter_other_keys": _keys(others),
-            "filter_term_keys": keys,
-            "filter_term_checks": checks,
-            "filter_term_starts": term_starts,
-            "filter_term_rows": term_rows,
+            "filter_term_keys": terms.keys,
+            "filter_term_checks": terms.checks,
+            "filter_term_starts": offsets_of(terms.counts.astype(np.int64)),
+            "filter_term_rows": terms.rows,
             "filter_number_starts": number_starts,
             "filter_numbers": numbers,
             "filter_number_rows": number_rows,
         }
 
-    def _distinct_terms(self, places: Int64s) -> tuple[Words, Words, Int64s]:
-        """Keys and checks of the terms of kept fields, in order, and the place there of each term; -1 for others."""
-        keys, checks = np.frombuffer(b"".join(self._digests), "<u8").reshape(-1, 2).T
-        order = np.lexsort((checks, keys))
-        order = order[places[_joined(self._term_fields, np.int64)[order]] >= 0]
-        keys, checks = keys[order], checks[order]
-        is_first = np.ones(order.size, np.bool_)
-        is_first[1:] = (keys[1:] != keys[:-1]) | (checks[1:] != checks[:-1])
-        ranks = np.full(self._term_count, -1, np.int64)
-        ranks[order] = is_first.cumsum() - 1
-        return keys[is_first], checks[is_first], ranks
+    def _kept_terms(self, places: _Int32s) -> TermRun:
+        """All terms of fields that have a place."""
+        terms = merged(self._runs)
+        is_kept = places[terms.fields] >= 0
+        return terms if is_kept.all() else terms.where(is_kept)
 
-    def _posting_lists(self, ranks: Int64s, term_count: int) -> tuple[Int64s, _Int32s]:
-        """Starts and rows of the posting lists."""
-        kept = []
-        for postings in self._postings:
-            places = ranks[(postings >> _ROW_BITS).view(np.int64)]
-            ranked = places.astype(np.uint64) << _ROW_BITS | postings & _ROW_MASK
-            kept.append(ranked[places >= 0])
-        self._postings.clear()
-        ordered = _joined(kept, np.uint64)
-        ordered.sort()
-        is_first = np.ones(ordered.size, np.bool_)
-        is_first[1:] = ordered[1:] != ordered[:-1]
-        ordered = ordered[is_first]
-        starts = np.searchsorted(ordered, np.arange(term_count + 1, dtype=np.uint64) << _ROW_BITS)
-        return starts.astype(np.int64), (ordered & _ROW_MASK).astype(np.int32)
-
-    def _sorted_numbers(self, places: Int64s, field_count: int) -> tuple[Int64s, Float64s, _Int32s]:
+    def _sorted_numbers(self, places: _Int32s, field_count: int) -> tuple[Int64s, Float64s, _Int32s]:
         """Starts, numbers and rows."""
         fields = places[_joined(self._number_fields, np.int32)]
         numbers, rows = _joined(self._numbers, np.float64), _joined(self._number_rows, np.int32)
-        order = np.lexsort((rows, numbers, fields))
-        order = order[np.searchsorted(fields[order], 0) :]
+        order = np.lexsort((rows, numbers, fields))[np.count_nonzero(fields < 0) :]
         starts = np.searchsorted(fields[order], np.arange(field_count + 1))
         return starts.astype(np.int64), numbers[order], rows[order]
 
@@ -264,7 +248,10 @@ def _keys(fields: Collection[bytes]) -> Words:
 
 
 def _joined(arrays: list[Any], dtype: DTypeLike) -> NDArray[Any]:
-    return np.concatenate([np.empty(0, dtype), *arrays])
+    """One array of all, which are no longer needed: they are many bytes."""
+    joined = np.concatenate([np.empty(0, dtype), *arrays])
+    arrays.clear()
+    return joined
 
 
 def _irregular_entries(buffer: Bytes, starts: Positions, ends: Positions, rows: Positions) -> list[NDArray[Any]]:

@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 
 from pinyon.filter.ast import Filter
-from pinyon.filter.selection import Selection, contains
+from pinyon.filter.selection import Selection
 from pinyon.filter.stored_columns import StoredColumns, StoredRows
+from pinyon.model.ordered import is_member
 
 # Costs, in rows of a list that are put into a mask (2 ns each). They decide between ways to the same answer.
 
@@ -96,7 +97,7 @@ class Lists(Plan):
             return among & self.select()
         places = np.zeros(among.count, np.bool_)
         for rows in self._lists:
-            places |= contains(rows, among.rows())
+            places |= is_member(among.rows(), rows)
         return among.among(places)
 
 

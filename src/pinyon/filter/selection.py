@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pinyon.model.ordered import is_first, is_member
 from pinyon.model.record import Int64s, Mask
 
 _MASK_ROWS_PER_SELECTED: Final = 16
@@ -53,9 +54,7 @@ class Selection:
         if len(lists) == 1:
             return cls.of_rows(lists[0] if ascending else np.sort(lists[0]), row_count)
         rows = np.sort(np.concatenate(lists))
-        is_first = np.ones(rows.size, np.bool_)
-        is_first[1:] = rows[1:] != rows[:-1]
-        return cls.of_rows(rows[is_first], row_count)
+        return cls.of_rows(rows[is_first(rows)], row_count)
 
     @property
     def count(self) -> int:
@@ -93,13 +92,13 @@ class Selection:
         if not other.is_sparse:
             return self.among(other.mask()[self.rows()])
         few, many = (self, other) if self.count <= other.count else (other, self)
-        return few.among(contains(many.rows(), few.rows()))
+        return few.among(is_member(few.rows(), many.rows()))
 
     def __sub__(self, other: "Selection") -> "Selection":
         """The rows that are not in `other`."""
         if self.is_sparse:
             rows = self.rows()
-            return self.among(~(contains(other.rows(), rows) if other.is_sparse else other.mask()[rows]))
+            return self.among(~(is_member(rows, other.rows()) if other.is_sparse else other.mask()[rows]))
         mask = self.mask().copy()
         if other.is_sparse:
             mask[other.rows()] = False
@@ -111,14 +110,3 @@ class Selection:
 def is_dense(count: int, row_count: int) -> bool:
     """Whether `count` rows, perhaps with repetitions, are better held as a mask."""
     return count * _MASK_ROWS_PER_SELECTED > row_count
-
-
-def contains(ordered: NDArray[np.integer], wanted: NDArray[np.integer]) -> Mask:
-    """Which of `wanted`, `(m,)`, are in `ordered`, `(n,)` ascending: `(m,)` bool, by m binary searches."""
-    if not ordered.size:
-        return np.zeros(wanted.size, np.bool_)
-    # Of one type, or the long one of both would be converted.
-    wanted = wanted.astype(ordered.dtype, copy=False)
-    places = np.searchsorted(ordered, wanted)
-    found: Mask = ordered[np.minimum(places, ordered.size - 1)] == wanted
-    return found

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pinyon.filter.ast import Equals, Exists, Filter, OneOf
 from pinyon.filter.evaluate import Float64s, evaluate
 from pinyon.filter.scanned_columns import ScannedColumns
-from pinyon.filter.selection import contains
 from pinyon.filter.term import boolean_prefix, digest, exists_prefix, string_prefix
+from pinyon.model.ordered import is_member
 from pinyon.model.record import BytesColumn, Int64s, Mask
 
 StoredRows: TypeAlias = NDArray[np.int32]
@@ -63,7 +63,7 @@ class StoredColumns:
         if not others.size:
             return True
         key = np.frombuffer(digest(exists_prefix(_utf8(field))), "<u8")[:1]
-        return not contains(others, key)[0]
+        return not is_member(key, others)[0]
 
     @property
     def fields(self) -> Collection[str]:

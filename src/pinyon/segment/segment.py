@@ -175,6 +175,14 @@ class Segment:
         """True if there is such a column."""
         return name in self._file.names
 
+    def extra_count(self, name: str) -> int:
+        """How many values a column has, or rows; known without its bytes, which may be damaged.
+
+        Raises:
+            DataLossError: there is no such column.
+        """
+        return len(self._file.column(name))
+
     def extra(self, name: str) -> NDArray[Any]:
         """A whole column, checked: a view.
 

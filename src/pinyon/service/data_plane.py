@@ -299,8 +299,9 @@ class DataPlane:
                 )
             if not ids or request.dry_run or not metadata:
                 return None
-            for record in self._index.read(namespace, ids)[1]:
-                validation.check_merged_metadata_size(record.metadata, metadata)
+            for start in range(0, count, limits.IDS_PER_REQUEST_MAX):  # Other reads wait while ids are looked up.
+                for record in self._index.read(namespace, ids[start : start + limits.IDS_PER_REQUEST_MAX])[1]:
+                    validation.check_merged_metadata_size(record.metadata, metadata)
             return operations.SetMetadata(namespace, ids, metadata)
 
         lsn = self._index.write_matching(namespace, condition, make)

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -121,7 +122,7 @@ class LocalStorage:
         with _as_our_errors(path), _missing_is_not_found(path), (self._root / path).open("rb") as file:
             if os.fstat(file.fileno()).st_size == 0:
                 return memoryview(b"")  # An empty file cannot be mapped.
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return memoryview(_mapped(file.fileno()))
 
     def replace(self, path: str, content: bytes) -> None:
         """Make `content` the file's content in one atomic, durable step."""
@@ -158,6 +159,13 @@ class LocalStorage:
             file.sync()
         finally:
             file.close()
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    """A whole file. Its descriptor may be closed; before Python 3.13, the map keeps a copy of it."""
+    if sys.version_info >= (3, 13):
+        return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ, trackfd=False)
+    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
 
 
 def _unwritten(parts: Sequence[BytesLike], written: int) -> Sequence[BytesLike]:
@@ -215,4 +223,7 @@ def _missing_is_not_found(name: str) -> Iterator[None]:
 def _reason(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "no space left on device"
+    if error.errno == errno.EMFILE:
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return f"too many open files: the limit of this process is {limit} (`ulimit -n`)"
     return error.strerror or str(error)

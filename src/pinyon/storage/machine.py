@@ -1,9 +1,10 @@
-"""The machine: its memory, of which Linux tells much and others little, and the turn that a thread has on it."""
+"""The machine: its memory, of which Linux tells much and others little, its open files, and a thread's turn on it."""
 
 import contextlib
 import ctypes
 import os
 import re
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +75,23 @@ def stand_back(niceness: int) -> None:
         # Of this thread alone, on Linux; elsewhere it would be the whole process. Where it is forbidden, all are equal.
         with contextlib.suppress(OSError):
             os.nice(niceness)
+
+
+def raise_file_limit() -> int:
+    """Let this process open as many files at once as the system allows it; returns how many that is.
+
+    What it is given at first, often 1,024 or 256, is for the sake of programs that call `select`, as nothing here does.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most
+    while wanted > allowed:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        except (ValueError, OSError):
+            wanted //= 2  # macOS refuses more than its kernel's maximum, and promises any number.
+        else:
+            return wanted
+    return allowed
 
 
 def save_memory(*, is_scarce: bool) -> None:

@@ -23,11 +23,11 @@ from pinyon.engine.operations import (
 )
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.filter.ast import Filter
-from pinyon.filter.matcher import matches
 from pinyon.model.batches import bytes_column, sparse_column
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Match, Metadata, Record, RecordBatch, SparseVector
 from pinyon.protobuf.struct import decode_metadata, encode_metadata
+from pinyon.testing.filter_matcher import matches
 
 Sparse: TypeAlias = Mapping[int, float]
 

@@ -1,6 +1,7 @@
 """Exact scores are exact, and the first pass never loses a row that the second would choose."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -69,6 +70,31 @@ def test_tiny_and_large_rows_and_zeros_stand_side_by_side(metric: Metric) -> Non
     query = np.array([1e-20, 0], np.float32)
     approximate = exact.goodness(rows, squared_norms(rows), query, metric)
     np.testing.assert_allclose(approximate, plain_goodnesses(rows, query, metric), rtol=1e-6, atol=1e-45)
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_rows_of_all_lengths_are_each_within_their_own_slack(metric: Metric) -> None:
+    rows = random_rows(7, 3 * len(MAGNITUDES), 6) * np.repeat(np.array(MAGNITUDES, np.float32), 3)[:, None]
+    query = random_rows(2, 1, 6)[0]
+    norms = squared_norms(rows)
+    approximate = exact.goodness(rows, norms, query, metric)
+    expected = np.array(plain_goodnesses(rows, query, metric))
+    slacks = np.array([exact.slack(float(norm), query, metric) for norm in norms])
+    assert (np.abs(approximate - np.clip(expected, -FLOAT32_MAX, FLOAT32_MAX)) <= slacks + 1e-45).all()
+
+
+@pytest.mark.parametrize("metric", Metric)
+@pytest.mark.parametrize(("tiny_rows", "query_size"), [(slice(1), 1.0), (slice(None), 1.0), (slice(1), 1e-20)])
+def test_of_many_rows_few_are_in_memory_as_float64_at_once(metric: Metric, tiny_rows: slice, query_size: float) -> None:
+    rows = random_rows(8, 8192, 1024)
+    query, norms = rows[-1] * np.float32(query_size), squared_norms(rows)
+    rows[tiny_rows] *= np.float32(1e-20)
+    norms[tiny_rows] *= 1e-40
+    tracemalloc.start()
+    exact.goodness(rows, norms, query, metric)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows.nbytes / 3
 
 
 @pytest.mark.parametrize("metric", Metric)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pinyon.ann import exact_sparse
-from pinyon.ann.exact_sparse import is_member, rows_with_all, sparse_dots, sparse_query
+from pinyon.ann.exact_sparse import rows_with_all, sparse_dots, sparse_query
 from pinyon.ann.postings import PostingLists, ScannedRows, postings_of
 from pinyon.model.batches import sparse_column
 from pinyon.model.record import SparseColumn, SparseVector
@@ -125,9 +125,3 @@ def test_rows_with_all_terms_lack_none(make: Maker, rows: list[dict[int, float]]
     assert rows_with_all(make(column(rows)), terms).tolist() == [
         number for number, row in enumerate(rows) if wanted <= row.keys()
     ]
-
-
-@given(st.lists(st.integers(0, 20)), st.sets(st.integers(0, 20)))
-def test_membership_is_that_of_a_set(numbers: list[int], of: set[int]) -> None:
-    members = is_member(np.array(numbers, np.int64), np.array(sorted(of), np.int32))
-    assert members.tolist() == [number in of for number in numbers]

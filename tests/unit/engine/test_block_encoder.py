@@ -51,7 +51,7 @@ def recall(index: Index, **changes: Any) -> float:
 
 
 def codes(index: Index) -> list[RowCodes | None]:
-    return [part.block.codes for memtable in index.read("n")[0].memtables for part in memtable.blocks]
+    return [block.block.codes for memtable in index.read("n")[0].memtables for block in memtable.blocks]
 
 
 def encoded(later: Later, rows: Float32s = ROWS) -> Index:

@@ -8,13 +8,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from pinyon.engine import compaction, flush
+from pinyon.engine import compaction, flush, publish
 from pinyon.engine.compaction import CompactionOptions, choose
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteNamespace, DeleteRecords, Operation, PatchRecords, UpsertRecords
+from pinyon.engine.part import LiveSegment
 from pinyon.engine.segment_build import BuildOptions
+from pinyon.engine.segment_store import SegmentStore
+from pinyon.errors import UnavailableError
+from pinyon.log.file_log import FileLog
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.storage.memory import MemoryStorage
@@ -34,7 +38,7 @@ def segment(rows: int, dead: int = 0, *, number: int = 0, kind: str | None = Non
         alive_count=rows - dead,
         structures=None if kind is None else object(),
         has_graph=kind is not None and kind.startswith("graph"),
-        segment=SimpleNamespace(namespaces=[SimpleNamespace(name=kind)]),
+        segment=SimpleNamespace(namespaces=[SimpleNamespace(name=kind)], extra_count=lambda _: 0),
         dead_at=lambda lsn: is_dead if dead and lsn >= dead_lsn else None,
     )
 
@@ -268,7 +272,7 @@ def test_rows_that_died_after_the_manifest_stay_because_the_log_may_need_them(op
         opened.restart()
 
 
-@pytest.mark.parametrize("moment", ["frozen", "build_all", "publish_flush"])
+@pytest.mark.parametrize("moment", ["frozen", "build_all", "hand_down_deaths", "publish_flush"])
 @pytest.mark.parametrize("following", [(Opened.restart, Opened.flush), (Opened.flush, Opened.restart)])
 def test_what_is_written_during_a_flush_counts(
     options: MaintenanceOptions,
@@ -284,7 +288,7 @@ def test_what_is_written_during_a_flush_counts(
     opened = Opened(options)
     opened.write(upsert("abcde", 1), upsert("ab", 5, "other"))
     if moment == "frozen":
-        opened.index.maintenance._frozen = flush.freeze(opened.index._state)
+        opened.index.maintenance.flusher._frozen = flush.freeze(opened.index._state)
         write()
     else:
         interrupt(monkeypatch, flush, moment, write)
@@ -334,3 +338,144 @@ def test_a_segment_without_living_rows_goes(options: MaintenanceOptions) -> None
     opened.restart()
     assert opened.found() == {"a": (2.0, {})}
     assert opened.index.has_namespace("n")
+
+
+def test_only_what_died_since_is_handed_down_under_the_lock(
+    options: MaintenanceOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(options)
+    opened.flush(upsert("abcd", 1))
+    opened.flush(upsert("efgh", 2))
+    opened.write(DeleteRecords("n", ["a", "b", "e"]))
+    state = opened.index._state
+    handed_down: list[int] = []
+    mark_dead = LiveSegment.mark_dead
+
+    def watched(live: LiveSegment, rows: Any, lsn: Any) -> None:
+        if state.lock.locked() and live.number not in before:
+            handed_down.append(len(rows))
+        mark_dead(live, rows, lsn)
+
+    before = set(state.store.segments)
+    monkeypatch.setattr(LiveSegment, "mark_dead", watched)
+    interrupt(monkeypatch, compaction, "publish_compaction", lambda: opened.write(DeleteRecords("n", ["c", "g"])))
+    opened.compact()
+    assert sum(handed_down) == 2
+    assert opened.found().keys() == {*"dfh"}
+
+
+# What fails.
+
+
+def fail() -> None:
+    raise MemoryError
+
+
+def flushed_and_merged(opened: Opened) -> None:
+    opened.flush()
+    opened.compact()
+
+
+BEFORE_A_COMMIT = [
+    (flush, "build_all"),
+    (flush, "hand_down_deaths"),
+    (compaction, "build_all"),
+    (compaction, "hand_down_deaths"),
+    (SegmentStore, "commit"),
+]
+AFTER_A_COMMIT = [
+    (SegmentStore, "_remove_unneeded"),
+    (flush, "publish_flush"),
+    (flush, "forget"),
+    (publish, "_add_part"),
+    (compaction, "publish_compaction"),
+    (compaction, "forget"),
+    (publish, "_replace_parts"),
+]
+
+
+@pytest.mark.parametrize(("module", "name"), BEFORE_A_COMMIT, ids=lambda each: getattr(each, "__name__", each))
+def test_what_fails_before_a_commit_is_done_again(
+    options: MaintenanceOptions, module: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(options)
+    opened.flush(upsert("abc", 1))
+    opened.write(upsert("cde", 2))
+    interrupt(monkeypatch, module, name, fail)
+    with pytest.raises(MemoryError):
+        flushed_and_merged(opened)
+    opened.write(DeleteRecords("n", ["a", "d"]))
+    flushed_and_merged(opened)
+    for _ in range(2):
+        assert opened.found() == {"b": (1.0, {}), "c": (2.0, {}), "e": (2.0, {})}
+        opened.restart()
+
+
+@pytest.mark.parametrize(("module", "name"), AFTER_A_COMMIT, ids=lambda each: getattr(each, "__name__", each))
+def test_after_a_commit_that_did_not_become_visible_nothing_is_changed_until_a_restart(
+    options: MaintenanceOptions,
+    module: Any,
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    opened = Opened(options)
+    opened.flush(upsert("abc", 1))
+    opened.write(upsert("cde", 2), DeleteRecords("n", ["a"]))
+    expected: Found = {"b": (1.0, {}), "c": (2.0, {}), "d": (2.0, {}), "e": (2.0, {})}
+    interrupt(monkeypatch, module, name, fail)
+    with pytest.raises(MemoryError):
+        flushed_and_merged(opened)
+    assert "restart Pinyon to recover" in caplog.text
+    manifest = opened.index._state.store.manifest
+    for operation in (DeleteRecords("n", ["b"]), upsert("d", 3), DeleteNamespace("n")):
+        with pytest.raises(UnavailableError, match="restart Pinyon to recover"):
+            opened.write(operation)
+    opened.index.maintenance.settle()
+    assert opened.index._state.store.manifest == manifest
+    for _ in range(2):
+        assert opened.found() == expected
+        opened.restart()
+    opened.write(DeleteRecords("n", ["b"]))
+    flushed_and_merged(opened)
+    del expected["b"]
+    opened.restart()
+    assert opened.found() == expected
+
+
+def test_a_flush_and_a_merge_at_once_do_not_commit_after_one_that_did_not_become_visible(
+    options: MaintenanceOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(options)
+    opened.flush(upsert("abc", 1))
+    opened.flush(upsert("def", 2))
+    opened.write(DeleteRecords("n", ["a"]))
+
+    def fail_to_compact() -> None:
+        interrupt(monkeypatch, compaction, "publish_compaction", fail)
+        with pytest.raises(MemoryError):
+            opened.compact()
+
+    interrupt(monkeypatch, flush, "build_all", fail_to_compact)
+    with pytest.raises(UnavailableError, match="restart Pinyon to recover"):
+        opened.flush()
+    opened.restart()
+    assert opened.found().keys() == {*"bcdef"}
+
+
+def test_a_log_that_could_not_be_trimmed_is_trimmed_when_the_flush_is_tried_again(
+    options: MaintenanceOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Opened(options)
+    opened.write(upsert("abc", 1))
+    interrupt(monkeypatch, FileLog, "trim", fail)
+    with pytest.raises(MemoryError):
+        opened.flush()
+    opened.write(DeleteRecords("n", ["a"]))
+    size = opened.index._state.log.size_bytes
+    opened.flush()
+    assert opened.index._state.log.size_bytes < size
+    opened.flush(upsert("d", 2))
+    for _ in range(2):
+        assert opened.found() == {"b": (1.0, {}), "c": (1.0, {}), "d": (2.0, {})}
+        opened.restart()

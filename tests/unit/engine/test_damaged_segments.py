@@ -14,9 +14,10 @@ from pinyon.engine.background import Work
 from pinyon.engine.database import Database
 from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MaintenanceOptions
-from pinyon.engine.operations import DeleteNamespace
+from pinyon.engine.operations import DeleteNamespace, UpsertRecords
 from pinyon.engine.segment_build import BuildOptions
 from pinyon.errors import DataLossError
+from pinyon.model.record import Float32s, RecordBatch
 from pinyon.segment.column_format import read_footer, read_trailer
 from pinyon.storage.memory import MemoryStorage
 from tests.unit.engine.data_directories import files_of, flipped, storage_of
@@ -71,19 +72,23 @@ def flush_and_tune(index: Index) -> None:
         index.maintenance.recall.tune(live, ["quantised"])
 
 
-def with_damaged_origin(storage: MemoryStorage) -> MemoryStorage:
-    """The storage, with one bit wrong in where the rows of the first index are seen from."""
+def write_to(namespace: str, index: Index, rows: Float32s) -> None:
+    ids = [f"{row}" for row in range(len(rows))]
+    index.write(UpsertRecords(namespace, RecordBatch(ids, rows, None, None)))
+
+
+def with_damaged(storage: MemoryStorage, column: str) -> MemoryStorage:
+    """The storage, with one bit wrong in a column of the newest segment of the first index."""
     files = files_of(storage)
-    (path,) = (path for path in files if path.startswith("indexes/first/") and path.endswith(".seg"))
+    path = max(path for path in files if path.startswith("indexes/first/") and path.endswith(".seg"))
     content = memoryview(files[path])
-    (origin,) = (
-        each for each in read_footer(path, content, read_trailer(path, content)).columns if each.name == "origin"
-    )
-    return storage_of(flipped(files, path, origin.offset, 0))
+    footer = read_footer(path, content, read_trailer(path, content))
+    (found,) = (each for each in footer.columns if each.name == column)
+    return storage_of(flipped(files, path, found.offset, 0))
 
 
 def test_a_damaged_column_keeps_no_other_index_from_its_graph(caplog: pytest.LogCaptureFixture) -> None:
-    kept = Kept(with_damaged_origin(made(flush_and_tune)))
+    kept = Kept(with_damaged(made(flush_and_tune), "origin"))
     for _ in range(5):
         kept.tick()
     first, second = kept.database.report().indexes
@@ -93,8 +98,36 @@ def test_a_damaged_column_keeps_no_other_index_from_its_graph(caplog: pytest.Log
     assert "cannot begin" not in caplog.text, "what is due is known without the bytes of a segment"
 
 
+def test_a_damaged_column_keeps_its_own_index_from_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    kept = Kept(with_damaged(made(flush_and_tune), "partition_starts"))
+    index = kept.database.index("first")
+    write_to("small", index, -ROWS[:10])
+    write_to("large", index, -ROWS[:600])
+    for _ in range(50):
+        kept.tick()
+    report = index.report()
+    assert (report.memtable_bytes, report.segments) == (0, 3)
+    assert {"flush", "tune"} <= report.done.keys()
+    told = [record.getMessage() for record in caplog.records if "maintenance" in record.getMessage()]
+    assert len(told) == len(set(told)) <= 2, "once for each task that needs the column, and then it rests"
+
+
+def test_a_damaged_segment_keeps_others_from_no_merge(caplog: pytest.LogCaptureFixture) -> None:
+    def flush_thrice(index: Index) -> None:
+        for name in ("a", "b", "c"):
+            write_to(name, index, ROWS[:5])
+            index.maintenance.flush()
+
+    kept = Kept(with_damaged(made(flush_thrice), "ids"))
+    for _ in range(50):
+        kept.tick()
+    first, second = kept.database.report().indexes
+    assert (first.segments, second.segments) == (3, 2)
+    assert caplog.text.count("index first: maintenance failed") == 1
+
+
 def test_an_intact_graph_outlives_damage_elsewhere() -> None:
-    storage = with_damaged_origin(made(lambda index: index.maintenance.settle()))
+    storage = with_damaged(made(lambda index: index.maintenance.settle()), "origin")
     kept = Kept(storage)
     for _ in range(5):
         kept.tick()

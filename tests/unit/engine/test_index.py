@@ -1,10 +1,12 @@
 """An index: reads see one state and every acknowledged write, and a restart changes neither."""
 
 import threading
+import tracemalloc
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,6 +18,7 @@ from pinyon.engine.operations import (
     DeleteRecords,
     Operation,
     PatchRecords,
+    SetMetadata,
     UpsertRecords,
 )
 from pinyon.engine.search_plan import SearchPlan
@@ -26,6 +29,8 @@ from pinyon.filter.parser import parse
 from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.model.namespace import NamespaceDescription
+from pinyon.model.record import RecordBatch
+from pinyon.protobuf.struct import encode_metadata
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
 from tests.opened_log import open_log
@@ -43,11 +48,12 @@ PLAN = SearchPlan(
 )
 
 
-def open_index(storage: MemoryStorage) -> Index:
+def open_index(storage: MemoryStorage, dimension: int = 1) -> Index:
+    definition = msgspec.structs.replace(DEFINITION, dimension=dimension)
     storage.make_directory("i")
-    store = SegmentStore(storage, "i", DEFINITION)
+    store = SegmentStore(storage, "i", definition)
     store.make_folder()
-    return Index(DEFINITION, open_log(storage, "i/log"), store)
+    return Index(definition, open_log(storage, "i/log"), store)
 
 
 @pytest.fixture
@@ -167,6 +173,21 @@ def test_filters_are_answered_while_rows_are_added(monkeypatch: pytest.MonkeyPat
             index.write(UpsertRecords("n", batch({f"{number:05}": PlainRecord((1,), {}, {"parity": parity})})))
         stopped.set()
         assert all(all(reader.result()) for reader in readers)
+
+
+def test_an_update_of_many_records_holds_them_but_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memtable, "block_rows", lambda _: 256)
+    index = open_index(MemoryStorage(), dimension=1024)
+    ids = [f"id{number}" for number in range(3000)]
+    index.write(UpsertRecords("n", RecordBatch(ids, np.ones((len(ids), 1024), np.float32), None, None)))
+    index.maintenance.flush()
+    tracemalloc.start()
+    try:
+        index.write(SetMetadata("n", ids, encode_metadata({"k": "v"})))
+        kept_bytes, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(ids) * 4096 < kept_bytes <= peak_bytes < 1.5 * len(ids) * 4096
 
 
 def test_a_write_that_depends_on_a_filter_sees_the_writes_before_it(index: Index) -> None:

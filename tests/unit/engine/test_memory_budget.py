@@ -8,9 +8,12 @@ import msgspec
 import pytest
 
 from pinyon.engine.background import Work
+from pinyon.engine.compaction import CompactionOptions
 from pinyon.engine.maintenance_options import MAINTENANCE_OPTIONS, MaintenanceOptions
-from pinyon.engine.memory_budget import options_within
+from pinyon.engine.memory_budget import options_within, selections_bytes_within
+from pinyon.engine.operations import UpsertRecords
 from pinyon.engine.segment_build import BuildOptions
+from pinyon.testing.engine_model import PlainRecord, batch
 from tests.unit.engine.searched_index import clustered, definition_of, new_database, searched_index, write
 
 MIB = 1024 * 1024
@@ -21,9 +24,11 @@ def test_shares_of_a_small_limit() -> None:
     options = options_within(256 * MIB)
     assert options.memtables_bytes_max == 52 * MIB
     assert 3 * options.memtable_bytes_max <= options.memtables_bytes_max
+    assert options.graphs_bytes_max == 13 * MIB
     assert options.graph_build_bytes_max == 64 * MIB
     assert options.build.sample_bytes_max == 8 * MIB
-    assert 100_000 < options.compaction.segment_rows_max < 500_000
+    assert selections_bytes_within(256 * MIB) == 16 * MIB
+    assert options.compaction.build_bytes_max == 64 * MIB
 
 
 def test_a_large_limit_loosens_nothing_but_what_all_indexes_share() -> None:
@@ -31,6 +36,27 @@ def test_a_large_limit_loosens_nothing_but_what_all_indexes_share() -> None:
     assert options.memtable_bytes_max == MAINTENANCE_OPTIONS.memtable_bytes_max
     assert options.build == MAINTENANCE_OPTIONS.build
     assert options.compaction == MAINTENANCE_OPTIONS.compaction
+
+
+def test_segments_whose_merge_does_not_fit_stay_as_they_are() -> None:
+    def segments_left(build_bytes_max: int) -> int:
+        compaction = CompactionOptions(build_bytes_max=build_bytes_max)
+        index = new_database(MaintenanceOptions(graph_rows_min=0, build=BUILD, compaction=compaction)).create(
+            definition_of(1)
+        )
+        for first_id in (0, 600):
+            records = {
+                f"{id_}": PlainRecord((1.0,), {}, {"tags": [f"{id_ * 10 + tag}" for tag in range(10)]})
+                for id_ in range(first_id, first_id + 600)
+            }
+            index.write(UpsertRecords("n", batch(records)))
+            index.maintenance.flush()
+        index.maintenance.settle()
+        return index.report().segments
+
+    # 200 bytes a row, 60 a term, and 14 for each row that has one.
+    needed_bytes = 1200 * (200 + 10 * (60 + 14) + 14) + 2 * 60
+    assert [segments_left(needed_bytes + more) for more in (0, -1)] == [1, 2]
 
 
 def test_a_graph_is_built_only_where_its_build_fits() -> None:

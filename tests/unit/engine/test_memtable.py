@@ -6,7 +6,7 @@ import pytest
 
 from pinyon.engine import memtable as memtable_module
 from pinyon.engine.block import Block
-from pinyon.engine.memtable import Memtable
+from pinyon.engine.memtable import Memtable, blocks_of
 from pinyon.engine.view import MemtableView
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
 
@@ -29,6 +29,13 @@ class Table:
     def upsert(self, ids: str, number: float = 0) -> None:
         self.lsn = next(self.lsns)
         self.memtable.upsert(batch({id_: PlainRecord((number,)) for id_ in ids}), self.lsn)
+
+    def upsert_blocks(self, ids: str, number: float) -> list[Block]:
+        self.lsn = next(self.lsns)
+        blocks = blocks_of((batch({id_: PlainRecord((number,))}) for id_ in ids), 1)
+        for block in blocks:
+            self.memtable.upsert(block, self.lsn)
+        return blocks
 
     def delete(self, ids: str) -> None:
         self.lsn = next(self.lsns)
@@ -55,13 +62,13 @@ def number_of(block: Block, row: int) -> float:
 def seen(view: MemtableView) -> dict[str, float]:
     """What a view shows; each id once."""
     found = {}
-    for part in view.blocks:
-        alive = view.alive(part)
-        for row in range(part.row_count):
+    for block in view.blocks:
+        alive = view.alive(block)
+        for row in range(block.row_count):
             if alive is None or alive[row]:
-                record = part.block.record(row)
+                record = block.block.record(row)
                 assert record.id not in found
-                found[record.id] = number_of(part.block, row)
+                found[record.id] = number_of(block.block, row)
     return found
 
 
@@ -88,6 +95,39 @@ def test_a_batch_may_span_blocks() -> None:
     table.upsert("abcdefghij", 1)
     assert sorted(table.memtable.blocks) == [0, 1, 2]
     assert seen(table.view()) == dict.fromkeys("abcdefghij", 1.0)
+
+
+def test_blocks_are_taken_as_they_are_behind_what_is_there() -> None:
+    table = Table()
+    table.upsert("ab", 1)
+    view = table.view()
+    full, half = table.upsert_blocks("bcdefg", 2)
+    assert (table.memtable.blocks[1], table.memtable.blocks[2]) == (full, half)
+    assert table.found == seen(table.view()) == {"a": 1, **dict.fromkeys("bcdefg", 2.0)}
+    assert seen(view) == {"a": 1, "b": 1}
+    assert table.ids() == "a b c d e f g"
+    table.upsert("gh", 3)
+    assert half.ids == [*"fggh"], "the last one is filled up"
+    assert table.found == seen(table.view()) == {"a": 1, **dict.fromkeys("bcdef", 2.0), "g": 3, "h": 3}
+
+
+def test_blocks_of_few_rows_are_copied() -> None:
+    table = Table()
+    for number, id_ in enumerate("abcd"):
+        table.upsert_blocks(id_, number)
+    assert list(table.memtable.blocks) == [0]
+    assert table.found == seen(table.view()) == {"a": 0, "b": 1, "c": 2, "d": 3}
+
+
+def test_blocks_count_in_the_tally_like_batches() -> None:
+    written = {id_: PlainRecord((1.0,), {1: 1.0, 2: 2.0}) for id_ in "abcd"}
+    memtables = [Memtable(1), Memtable(1)]
+    for lsn in (1, 2):
+        memtables[0].upsert(batch(written), lsn)
+        (block,) = blocks_of([batch(written)], 1)
+        memtables[1].upsert(block, lsn)
+    assert memtables[0].tally == memtables[1].tally == (16, 4)
+    assert memtables[0].size_bytes == memtables[1].size_bytes
 
 
 def test_a_full_block_with_a_minority_alive_is_given_back() -> None:

@@ -12,11 +12,11 @@ from pinyon.engine.growable import GrowableBytes
 from pinyon.engine.metadata_columns import MetadataColumns, RowColumns
 from pinyon.filter.ast import Exists, Filter, Not, Or
 from pinyon.filter.evaluate import evaluate
-from pinyon.filter.matcher import matches
 from pinyon.filter.parser import parse
 from pinyon.model.batches import bytes_column
 from pinyon.model.record import Metadata
 from pinyon.protobuf.struct import encode_metadata
+from pinyon.testing.filter_matcher import matches
 from pinyon.testing.filter_strategies import Expression, every_record, expressions, metadata
 
 

@@ -1,5 +1,6 @@
 """Candidates are scored as far as their estimates leave them a chance, and what is found is the same."""
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -135,6 +136,19 @@ def test_vectors_are_copied_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, sco
     rows = np.arange(0, 6000, 2)
     best_scored(part, rows, plan(QUERIES[0]), NO_HITS)
     assert max(scored) == 600
+
+
+def test_where_all_rows_are_scored_in_float64_a_few_are_at_a_time() -> None:
+    rows = ROWS.copy()
+    rows[7] *= 1e6
+    part = part_of(rows, Metric.EUCLIDEAN)
+    tracemalloc.start()
+    hits = best_scored(part, np.arange(6000), plan(QUERIES[0], Metric.EUCLIDEAN), NO_HITS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.5 * rows.nbytes
+    distances = np.sum((rows.astype(np.float64) - QUERIES[0]) ** 2, axis=1)
+    np.testing.assert_allclose(np.sort(-hits.goodness), np.sort(distances)[:10], rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 import msgspec
 import pytest
 
+from pinyon.ann.graph import open_bytes
 from pinyon.engine.background import Work
 from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteRecords
 from pinyon.engine.report import Report
 from pinyon.engine.segment_build import BuildOptions
+from pinyon.filter.ast import Exists, Not
 from pinyon.storage.machine import ProcessMemory
 from tests.unit.engine.searched_index import clustered, definition_of, new_database, plan, searched_index, write
 
@@ -22,6 +24,7 @@ def test_records_in_memory_and_then_in_segments() -> None:
     assert (report.segments, report.segment_rows, report.dead_rows, report.graphs) == (1, 1200, 0, 1)
     assert report.segment_bytes > ROWS.nbytes
     assert report.graph_bytes > 16 * 1200
+    assert report.graph_memory_bytes == open_bytes(1200) >= 16 * 1200
     assert report.done == {"flush": 1, "build graph": 1, "tune": 1}
 
     write(index, ROWS[:100])
@@ -33,6 +36,21 @@ def test_records_in_memory_and_then_in_segments() -> None:
     assert after.dead_rows_bytes == 1200 * 8
     index.write(DeleteRecords("n", ["1100"]))
     assert index.report().dead_rows == 101
+
+
+def test_the_rows_that_filters_selected_are_told_and_bounded_by_the_limit() -> None:
+    database = new_database(
+        MaintenanceOptions(graph_rows_min=0, build=BuildOptions(dedicated_rows_min=500)), memory_limit_bytes=2**28
+    )
+    index = database.create(definition_of(16))
+    write(index, ROWS)
+    index.maintenance.settle()
+    before = database.report().process
+    condition = Not(Exists("x"))
+    index.search(index.read("n")[0], plan(ROWS[0], filter=condition))
+    after = database.report().process
+    assert after.selections_bytes - before.selections_bytes >= 1200 * 4
+    assert after.selections_bytes_max == 2**24
 
 
 def test_a_recall_is_told_once_enough_queries_were_compared() -> None:

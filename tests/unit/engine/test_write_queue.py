@@ -246,6 +246,21 @@ def test_close_lets_those_under_way_finish_and_refuses_others(writers: Writers) 
     writers.queue.close()
 
 
+def test_what_was_on_its_way_when_writes_are_refused_is_written(writers: Writers) -> None:
+    first = writers.write("a")
+    writers.wait_for_append()
+    writers.queue.refuse("restart Pinyon")
+    for call in (lambda: writers.queue.write(DeleteNamespace("b")), lambda: writers.queue.write_resolved(lambda: None)):
+        with pytest.raises(UnavailableError, match="restart Pinyon"):
+            call()
+    writers.log.go_on()
+    assert lsns(first) == [1]
+    assert writers.applied == [(1, "a")]
+    writers.queue.close()
+    with pytest.raises(UnavailableError, match="restart Pinyon"):
+        writers.queue.write(DeleteNamespace("c"))
+
+
 def test_a_stopped_machine_stops_every_writer(writers: Writers) -> None:
     class Stop(BaseException):
         pass

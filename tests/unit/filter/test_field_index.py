@@ -1,6 +1,8 @@
 """Stored filter columns: their bytes are a format, and what they hold is bounded."""
 
 import hashlib
+import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from pinyon.errors import InvalidArgumentError
-from pinyon.filter.field_index import COLUMN_TYPES, build
+from pinyon.filter import field_index, term_runs
+from pinyon.filter.field_index import COLUMN_TYPES, build, build_bytes
 from pinyon.model.record import BytesColumn, Metadata
 from pinyon.protobuf.struct import encode_metadata
 from pinyon.testing.stored_filters import encoded_chunks, encoded_column, stored_columns
@@ -23,6 +26,10 @@ _RECORDS: list[Metadata] = [
     {"s": "c"},
     {"n": 2.0},
 ]
+
+
+def _numbered(row: int) -> Metadata:
+    return {"s": f"{row}"}
 
 
 def _names(columns: dict[str, NDArray[Any]]) -> list[str]:
@@ -65,6 +72,34 @@ def test_chunks_do_not_change_the_columns() -> None:
     for chunk_rows in (1, 7, 64):
         parts = build(encoded_chunks(_RECORDS * 50, chunk_rows))
         assert {name: part.tolist() for name, part in parts.items()} == {n: a.tolist() for n, a in whole.items()}
+
+
+def test_merging_what_was_read_so_far_does_not_change_the_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    records: list[Metadata] = [*_RECORDS, {"s": ["x" * 100, "b", "x" * 100]}, *map(_numbered, range(50))]
+    whole = build(encoded_chunks(records * 5, 1000))
+    monkeypatch.setattr(field_index, "_MERGED_BYTES_MIN", 0)
+    monkeypatch.setattr(term_runs, "_ROWS_MOVED", 3)
+    parts = build(encoded_chunks(records * 5, 7))
+    assert {name: part.tolist() for name, part in parts.items()} == {n: a.tolist() for n, a in whole.items()}
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        lambda row: {"tags": [f"{row}-{number}" for number in range(50)]},
+        lambda row: {"tags": [f"{(row * 50 + number) % 3000}" for number in range(50)]},
+        lambda row: {f"n{number}": float(row % 7) for number in range(50)},
+    ],
+    ids=["distinct", "repeated", "numbers"],
+)
+def test_a_build_takes_as_much_memory_as_told(metadata: Callable[[int], Metadata]) -> None:
+    chunks = list(encoded_chunks([metadata(row) for row in range(6000)], 250))
+    tracemalloc.start()
+    columns = build(chunks)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    counts = [columns[f"filter_{name}"].size for name in ("term_keys", "term_rows", "numbers")]
+    assert 0.3 * build_bytes(*counts) < peak_bytes < build_bytes(*counts) + 120 * 250 * 50 + 2 * 2**20
 
 
 @pytest.mark.parametrize("records", [[], [{}], [{}, {}]])

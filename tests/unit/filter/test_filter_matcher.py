@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from pinyon.filter.matcher import matches
 from pinyon.filter.parser import parse
 from pinyon.model.record import Metadata
+from pinyon.testing.filter_matcher import matches
 
 _MOVIE: Metadata = {"genre": ["comedy", "drama"], "year": 2020.0, "new": True, "title": "1", "tags": [], "zero": -0.0}
 

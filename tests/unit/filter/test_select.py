@@ -9,13 +9,13 @@ from pinyon.filter import field_index, plan
 from pinyon.filter import stored_columns as stored_columns_module
 from pinyon.filter.ast import Equals
 from pinyon.filter.evaluate import evaluate
-from pinyon.filter.matcher import matches
 from pinyon.filter.parser import parse
 from pinyon.filter.select import select
 from pinyon.filter.selection import Selection
 from pinyon.filter.stored_columns import SCANNED_ROWS, StoredColumns
 from pinyon.filter.term import digest
 from pinyon.model.record import BytesColumn, Int64s, Metadata
+from pinyon.testing.filter_matcher import matches
 from pinyon.testing.filter_strategies import ListColumns
 from pinyon.testing.stored_filters import encoded_column, stored_columns
 

@@ -1,6 +1,7 @@
 """The local file system keeps the contract, and says what went wrong."""
 
 import os
+import resource
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -94,6 +95,38 @@ def test_closing_twice_is_fine_and_a_closed_file_takes_nothing(tmp_path: Path) -
     file.close()
     with pytest.raises(UnavailableError, match="a: Bad file descriptor"):
         file.append([b"x"])
+
+
+def test_a_mapped_file_takes_a_descriptor_only_before_python_3_13(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.replace("a", b"whole")
+    before = open_file_count()
+    maps = [storage.read("a") for _ in range(20)]
+    assert open_file_count() - before == (0 if sys.version_info >= (3, 13) else len(maps))
+    storage.remove("a")
+    assert {bytes(each) for each in maps} == {b"whole"}
+
+
+def open_file_count() -> int:
+    return len([*Path("/dev/fd").iterdir()])
+
+
+def test_where_no_more_files_may_be_open_the_limit_is_told(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.replace("a", b"whole")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        for call in (storage.read, storage.open_append, storage.create):
+            with pytest.raises(
+                UnavailableError, match=rf"^a: too many open files: .* is {lowest_free} \(`ulimit -n`\)$"
+            ):
+                call("a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert bytes(storage.read("a")) == b"whole"
 
 
 def _fails_at_second_call(error: OSError) -> Callable[[int, Sequence[memoryview]], int]:

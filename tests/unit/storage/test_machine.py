@@ -2,6 +2,7 @@
 
 import mmap
 import platform
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,13 @@ import numpy as np
 import pytest
 
 from pinyon.storage import machine
-from pinyon.storage.machine import give_back_memory, machine_memory_bytes, process_memory, processor_count
+from pinyon.storage.machine import (
+    give_back_memory,
+    machine_memory_bytes,
+    process_memory,
+    processor_count,
+    raise_file_limit,
+)
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has these files")
 
@@ -70,6 +77,34 @@ def test_memory_that_is_free_is_given_back():
     give_back_memory()
     assert before - process_memory().anonymous_bytes > 20_000_000
     assert last
+
+
+_FILE_LIMITS = """
+import resource
+from pinyon.storage.machine import raise_file_limit
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 200))
+print(raise_file_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE), raise_file_limit())
+"""
+
+
+def test_as_many_files_may_be_open_as_the_system_allows():
+    assert _printed(_FILE_LIMITS).split() == ["200", "200", "200", "200"]
+
+
+@pytest.mark.parametrize(("kernel_max", "expected"), [(61_440, range(30_720, 61_441)), (200, range(256, 257))])
+def test_where_the_kernel_allows_less_than_it_says_it_is_asked_for_less(monkeypatch, kernel_max, expected):
+    limits = (256, 2**63 - 1)  # Of macOS, whose hard limit is infinite.
+
+    def set_limits(_: int, wanted: tuple[int, int]) -> None:
+        nonlocal limits
+        if wanted[0] > kernel_max:
+            raise ValueError("current limit exceeds maximum limit")
+        limits = wanted
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
+    monkeypatch.setattr(resource, "setrlimit", set_limits)
+    assert raise_file_limit() in expected
+    assert limits == (raise_file_limit(), 2**63 - 1)
 
 
 _AFTER_LARGE_BLOCKS = """

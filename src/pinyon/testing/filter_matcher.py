@@ -1,6 +1,6 @@
 """A filter applied to one record in plain Python: the oracle that `pinyon.filter.evaluate` is tested against.
 
-It is also the short way where only a few records are asked about. What a filter means is told in `evaluate`.
+What a filter means is told there.
 """
 
 import operator
