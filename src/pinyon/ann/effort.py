@@ -92,17 +92,6 @@ class EffortTable(msgspec.Struct, frozen=True):
             tuple(msgspec.structs.replace(each, effort=each.effort.times(probes=factor)) for each in self.measurements)
         )
 
-    def with_losses(self, times: float) -> "EffortTable":
-        """As for queries that lose so many times as much."""
-        return EffortTable(
-            tuple(
-                msgspec.structs.replace(
-                    each, recall=max(1 - times * (1 - each.recall), 0.0), standard_error=times * each.standard_error
-                )
-                for each in self.measurements
-            )
-        )
-
 
 def effort_for_count(few: Effort, many: Effort, top_k: int, row_count: int) -> Effort:
     """What finding `top_k` of some rows takes, more than `FEW`, where it is known what `FEW` and `MANY` take.

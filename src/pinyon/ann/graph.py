@@ -74,7 +74,7 @@ def build(
         row_count: how many rows there are.
         space: of the rows.
         should_stop: asked every thousand rows.
-        held_back: a few rows that are added last.
+        held_back: some rows that are added last, ascending.
         measure: called with the graph of the others before that. A row that is in a graph is found more easily than a
             query that is not.
         threads: that add rows, this one among them. Only with one, the same rows give the same graph. With two to four,
@@ -87,7 +87,7 @@ def build(
     codec = _Codec(space)
     index = codec.new_index()
     order = np.concatenate([np.arange(first, row_count, _ROUNDS) for first in range(_ROUNDS)])
-    last = np.zeros(0, np.int64) if held_back is None else held_back
+    is_last = np.zeros(row_count, np.bool_) if held_back is None else np.isin(order, held_back)
 
     def add(numbers: Int64s) -> bool:
         for start in range(0, len(numbers), _ROWS_ADDED):
@@ -98,11 +98,11 @@ def build(
             index.add(some.astype(np.uint64), codec.rows(rows_of(some)), threads=threads if len(index) else 1)
         return True
 
-    if not add(order[np.isin(order, last, invert=True)]):
+    if not add(order[~is_last]):
         return None
     if measure is not None:
         measure(Graph([index], codec))
-    return index.save() if add(last) else None
+    return index.save() if add(order[is_last]) else None
 
 
 def build_bytes(row_count: int, dimension: int, metric: Metric) -> int:

@@ -48,7 +48,7 @@ def build_graph(
         live.row_count,
         live.structures.space,
         should_stop,
-        held_back=tuner.rows,
+        held_back=tuner.held_back,
         measure=lambda unfinished: measured.update(tuner.graph(target_recall, unfinished)),
         threads=threads,
     )

@@ -18,7 +18,7 @@ from pinyon.engine.sample_queries import Sample, draw_samples
 from pinyon.engine.structures import Structures
 from pinyon.model.metric import Metric
 from pinyon.model.ordered import is_member
-from pinyon.model.record import Float32s, Int64s
+from pinyon.model.record import Float32s, Int64s, Mask
 
 GRAPH_QUERIES: Final = 1024
 """Sample queries for a graph, which answers each in a fraction of a millisecond: the recall is known to 0.002."""
@@ -38,19 +38,12 @@ _MEASURED_RECALL_MIN: Final = 0.995
 _MARGIN: Final = 0.003
 """Recall of queries from outside is a little lower than that of rows of the segment."""
 
-_OUTSIDE_TIMES: Final = 1.2
-"""… and of quantised rows without near duplicates, it loses so many times as much (measured on real texts)."""
-
-_MOVED_TIMES: Final = {QUANTISED: 2.0, GRAPH: 1.15}
-"""… and where rows have near duplicates, so many times as much as rows that were moved away from theirs: what is near
-to those is still in fewer partitions than what is near to a query (measured on real texts, repeated with noise)."""
-
 
 class Tuner:
     """Sample queries of one segment and their true neighbours.
 
     Attributes:
-        rows: the rows that are the queries, ascending; -1 each where the queries came from outside.
+        held_back: rows that are not to be in a graph that is measured, ascending int64; none where callers asked.
     """
 
     def __init__(
@@ -64,30 +57,32 @@ class Tuner:
         threads: int = 1,
         seed: int = 1,
     ) -> None:
-        """Take `queries`, `(q, dimension)`, or else up to `queries_max` rows, and find their neighbours among all rows.
+        """Take `queries`, `(q, dimension)`, or else up to `queries_max` rows, and find their neighbours.
 
         `check` is called many times a second, and raises to stop the tuning. A graph is searched by some `threads`.
         """
         assert live.structures is not None
-        self._is_from_outside = queries is not None
         self._structures: Structures = live.structures
         self._check = check
         self._threads = threads
         samples = draw_samples(live, metric, queries, queries_max, has_many=is_for_many(live), check=check, seed=seed)
-        self.rows, self._few, self._many = samples
+        self.held_back, self._few, self._many = samples
+        self._others: Mask | None = None
+        if len(self.held_back):
+            self._others = np.ones(live.row_count, np.bool_)
+            self._others[self.held_back] = False
 
     def quantised(self, target_recall: float) -> dict[str, EffortTable]:
         """Efforts of the quantised rows, by the names that `LiveSegment.efforts` has."""
-        few = self._few.every(-(-len(self.rows) // _QUERIES))
-        tables = {QUANTISED: self._quantised(few, target_recall, self._loss_times(few, QUANTISED))}
+        few = self._few.every(-(-len(self._few.queries) // _QUERIES))
+        tables = {QUANTISED: self._quantised(few, target_recall)}
         if self._many is not None:
-            times = 1.0 if self._is_from_outside else _OUTSIDE_TIMES
-            tables[for_many(QUANTISED)] = self._quantised(self._many, target_recall, times)
+            tables[for_many(QUANTISED)] = self._quantised(self._many, target_recall)
         return tables
 
     def graph(self, target_recall: float, graph: Graph) -> dict[str, EffortTable]:
-        """Efforts of a graph, by name. One that does not have the sample queries yet tells the truth."""
-        few = self._graph(self._few, target_recall, graph, self._loss_times(self._few, GRAPH))
+        """Efforts of a graph, by name. One that does not have `held_back` yet tells the truth."""
+        few = self._graph(self._few, target_recall, graph)
         if self._many is None:
             return {GRAPH: few}
         # What does not find few rows is not asked for many.
@@ -97,26 +92,21 @@ class Tuner:
             for_many(GRAPH): self._graph(self._many, target_recall, graph) if is_used else EffortTable(),
         }
 
-    def _loss_times(self, few: Sample, structure: str) -> float:
-        """How many times as much queries from outside lose as a sample does, of few results."""
-        return 1.0 if self._is_from_outside else 1.0 + (_MOVED_TIMES[structure] - 1.0) * few.moved_share
-
-    def _quantised(self, sample: Sample, target_recall: float, loss_times: float = 1.0) -> EffortTable:
-        """Efforts for queries that lose so many times as much as the sample."""
+    def _quantised(self, sample: Sample, target_recall: float) -> EffortTable:
         structure = self._structures.quantised
         promised = target_recall + _MARGIN
-        goals = [1 - (1 - recall) / loss_times for recall in (promised, max(promised, _MEASURED_RECALL_MIN))]
         ranks: dict[int, Int64s] = {}
 
         def search_one(number: int, effort: Effort) -> Int64s:
             self._check()
             if effort.probes is not None:
-                found = structure.candidates(sample.queries[number], effort.pool + 1, probes=effort.probes)
+                query = sample.queries[number]
+                found = structure.candidates(query, effort.pool, probes=effort.probes, alive=self._others)
                 return sample.best(number, found.rows)
             # Smaller pools of all rows are parts of the largest one.
             if number not in ranks:
                 ranks[number] = self._ranks(sample, number)
-            found_count = int(np.searchsorted(ranks[number], effort.pool, side="right"))
+            found_count = int(np.searchsorted(ranks[number], effort.pool))
             nearest: Int64s = sample.nearest[number]
             return nearest[:found_count]
 
@@ -129,15 +119,13 @@ class Tuner:
             sample.nearest,
             structure.row_count,
             structure.partition_count,
-            *goals,
-        ).with_losses(loss_times)
+            promised,
+            max(promised, _MEASURED_RECALL_MIN),
+        )
 
-    def _graph(self, sample: Sample, target_recall: float, graph: Graph, loss_times: float = 1.0) -> EffortTable:
-        """The same of a graph."""
-        goal = 1 - (1 - max(target_recall + _MARGIN, _MEASURED_RECALL_MIN)) / loss_times
-
+    def _graph(self, sample: Sample, target_recall: float, graph: Graph) -> EffortTable:
         def search(effort: Effort) -> Iterator[Int64s]:
-            count = effort.pool + 1
+            count = effort.pool
             step = self._threads * max(_FOUND_AT_ONCE // count, 1)
             for start in range(0, len(sample.queries), step):
                 self._check()
@@ -145,15 +133,16 @@ class Tuner:
                 for number, rows in enumerate(found, start):
                     yield sample.best(number, rows[: scored_count(graph, count, sample.top_k)])
 
-        table = measure_graph(search, sample.nearest, self._structures.quantised.row_count, goal)
-        return table.with_losses(loss_times)
+        goal = max(target_recall + _MARGIN, _MEASURED_RECALL_MIN)
+        return measure_graph(search, sample.nearest, self._structures.quantised.row_count, goal)
 
     def _ranks(self, sample: Sample, number: int) -> Int64s:
-        """The places, ascending, that the rows found for a query have among all rows in the order of estimates.
+        """The places, ascending, that the rows found for a query have among all others in the order of estimates.
 
         Places from the largest pool on are left out. Long rows, which are in every pool, are in place 0.
         """
-        found = self._structures.quantised.candidates(sample.queries[number], pool_max(sample.top_k) + 1)
+        query, pool = sample.queries[number], pool_max(sample.top_k)
+        found = self._structures.quantised.candidates(query, pool, alive=self._others)
         places = np.empty(len(found.rows), np.int64)
         places[np.argsort(-found.estimates)] = np.arange(len(places))
         places[is_member(found.rows, self._structures.space.long_rows)] = 0

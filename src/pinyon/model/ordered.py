@@ -14,12 +14,12 @@ def is_first(ordered: NDArray[np.generic]) -> Mask:
 
 
 def is_member(numbers: NDArray[np.integer], of: NDArray[np.integer]) -> Mask:
-    """Which of `numbers`, `(m,)`, are among `of`, `(n,)` ascending: `(m,)` bool, by m binary searches.
+    """Which of `numbers`, of any shape, are among `of`, `(n,)` ascending: of that shape, by as many binary searches.
 
     The type of `of` must be able to hold the numbers.
     """
     if not of.size:
-        return np.zeros(numbers.size, np.bool_)
+        return np.zeros(numbers.shape, np.bool_)
     # Of one type, or the long one of both would be converted.
     numbers = numbers.astype(of.dtype, copy=False)
     found: Mask = of.take(np.searchsorted(of, numbers), mode="clip") == numbers

@@ -180,12 +180,6 @@ def test_without_a_measurement_for_many_the_pool_grows() -> None:
     assert unmeasured_effort(Effort(40, 7), 100) == Effort(220, 7)
 
 
-def test_queries_that_lose_more_take_more() -> None:
-    table = EffortTable((Measurement(Effort(10), 0.1, 0.0), Measurement(Effort(20), 0.96, 0.01))).with_losses(1.5)
-    assert [each.recall for each in table.measurements] == pytest.approx([0, 0.94])
-    assert [each.sure_recall for each in table.measurements] == pytest.approx([0, 0.925])
-
-
 def test_a_graph_is_not_measured_with_counts_that_cost_more_than_others() -> None:
     nearest = np.arange(200).reshape(2, 100)
     search = for_each(lambda number, effort: nearest[number][: effort.pool // 100], nearest)

@@ -67,7 +67,7 @@ def test_the_less_sure_estimates_are_the_more_rows_are_scored() -> None:
 def test_rows_that_are_not_given_may_be_better() -> None:
     goodness, errors = np.arange(1000, 0, -1, dtype=np.float32), np.full(1000, 0.1, np.float32)
     scored = []
-    for rest in (None, Rest(900.0, 0.0), Rest(900.0, 1000.0), Rest(2000.0, 0.0)):
+    for rest in (None, Rest(900.0, 0.0), Rest(900.0, 50.0), Rest(2000.0, 0.0)):
         found = score_needed(goodness, errors, goodness.__getitem__, top_k=TOP_K, least=256, step_max=100, rest=rest)
         scored.append((len(found.places), found.is_enough))
     assert scored == [(256, True), (256, True), (1000, False), (1000, False)]
@@ -84,6 +84,12 @@ def test_what_tells_nothing_is_scored_first_and_spoils_nothing() -> None:
     found = found_of(goodness, estimates, errors)
     assert found.missed == 0
     assert found.scored < 2048
+
+
+def test_where_no_estimate_tells_anything_all_rows_are_scored() -> None:
+    goodness, unknown = np.arange(1000, dtype=np.float32), np.full(1000, np.inf, np.float32)
+    found = found_of(goodness, np.zeros(1000, np.float32), unknown)
+    assert (found.missed, found.scored) == (0, 1000)
 
 
 @pytest.mark.parametrize("size", [1e-36, 1e-20, 1e20])

@@ -63,6 +63,29 @@ def test_building_stops_when_it_is_told_to() -> None:
     assert graph.build(rows.__getitem__, len(rows), space_of(Metric.COSINE, rows), lambda: next(answers)) is None
 
 
+def test_building_may_be_stopped_before_the_last_rows_are_added() -> None:
+    rows = clustered_vectors(Metric.COSINE, 8, 500).rows
+    answers, last = iter([False, True]), np.array([3, 7])
+    assert graph.build(rows.__getitem__, 500, space_of(Metric.COSINE, rows), lambda: next(answers), last) is None
+
+
+def test_a_graph_is_measured_before_the_rows_that_were_held_back_are_added() -> None:
+    rows = clustered_vectors(Metric.COSINE, 8, 300).rows
+    space, last = space_of(Metric.COSINE, rows), np.array([3, 7, 290])
+    seen: list[int] = []
+    built = graph.build(
+        rows.__getitem__,
+        300,
+        space,
+        lambda: False,
+        last,
+        lambda unfinished: seen.extend(unfinished.search(rows[3], 300)),
+    )
+    assert built is not None
+    assert sorted(seen) == np.delete(np.arange(300), last).tolist()
+    assert Graph.view(memoryview(built), space, 300).search(rows[3], 1).tolist() == [3]
+
+
 def test_one_thread_always_makes_the_same_graph() -> None:
     rows = clustered_vectors(Metric.COSINE, 8, 3000).rows
     assert build(Metric.COSINE, rows) == build(Metric.COSINE, rows)

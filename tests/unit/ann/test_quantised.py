@@ -128,11 +128,34 @@ def test_no_row_is_estimated_twice_where_a_search_looks_further(
     rounds = []
     for query in queries:
         estimated.clear()
-        built.quantised.candidates(query, 20, probes=1, allowed=allowed, aim=Aim(10, 0.99))
+        found = built.quantised.candidates(query, 20, probes=1, allowed=allowed, aim=Aim(10, 0.99))
         rows = np.concatenate(estimated)
         assert len(np.unique(rows)) == len(rows)
         rounds.append(len(estimated))
-    assert max(rounds) > 1, "else this tests nothing"
+        assert len(found.rows) == (20 if rounds[-1] == 1 else 40), "twice as many, however often it looks further"
+    assert max(rounds) > 2, "else this tests nothing"
+
+
+def test_allowed_rows_that_are_in_far_partitions_only_are_found(
+    small: tuple[Built, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built, queries = small
+    monkeypatch.setattr(quantised, "_FEW_ROWS", 100)
+    partitions = np.repeat(np.arange(built.quantised.partition_count), np.diff(built.starts))
+    shares = []
+    for query in queries:
+        nearest_first = np.argsort(-(built.model.centroids @ query))
+        allowed = np.flatnonzero(np.isin(partitions, nearest_first[len(nearest_first) // 3 :: 2]))
+        nearest = allowed[nearest_rows(built.rows[allowed], query, Metric.COSINE)]
+        shares.append(share_found(built.quantised.candidates(query, 50, probes=1, allowed=allowed).rows, nearest))
+    assert np.mean(shares) >= 0.95
+
+
+def test_a_pool_is_filled_though_few_partitions_are_asked_for(small: tuple[Built, np.ndarray]) -> None:
+    built, queries = small
+    allowed = np.arange(0, len(built.rows), 2)
+    for query in queries:
+        assert len(built.quantised.candidates(query, 1000, probes=1, allowed=allowed).rows) == 1000
 
 
 @pytest.mark.parametrize("gathering", [True, False])
@@ -145,10 +168,14 @@ def test_every_way_of_looking_gives_the_same_estimates(
     everything = built.quantised.candidates(queries[0], len(built.rows))
     assert everything.rows.tolist() == list(range(len(built.rows)))
     allowed = np.flatnonzero(np.random.default_rng(5).random(len(built.rows)) < 0.3)
+    few = np.unique(built.starts[:-1])[::2]
     for found in (
         built.quantised.candidates(queries[0], 150, probes=probes),
         built.quantised.candidates(queries[0], 150, probes=probes, allowed=allowed),
+        built.quantised.candidates(queries[0], 150, probes=probes, allowed=few),
+        everything.where(everything.rows % 3 == 1),
     ):
+        assert found.error == everything.error
         assert (np.diff(found.rows) > 0).all()
         np.testing.assert_allclose(found.estimates, everything.estimates[found.rows], rtol=1e-4, atol=1e-5)
 
@@ -163,6 +190,8 @@ def test_dead_rows_are_not_returned_and_do_not_count(small: tuple[Built, np.ndar
         found = built.quantised.candidates(query, 50, probes=probes, alive=alive).rows
         assert len(found) == 50
         assert alive[found].all()
+        every = built.quantised.candidates(query, len(alive), probes=probes, alive=alive).rows
+        assert every.tolist() == np.flatnonzero(alive).tolist()
         both = built.quantised.candidates(query, 1000, probes=probes, allowed=allowed, alive=alive).rows
         assert both.tolist() == np.flatnonzero(alive & (np.arange(len(alive)) % 2 == 0)).tolist()
 

@@ -52,7 +52,26 @@ def test_a_far_longer_row_does_not_spoil_the_others() -> None:
     rows = ROWS.copy()
     rows[7] *= 1000
     for metric in (Metric.EUCLIDEAN, Metric.DOTPRODUCT):
-        assert recall(codes_of(rows, metric), rows, QUERIES, metric)[0] >= 0.99
+        found, scored_all = recall(codes_of(rows, metric), rows, QUERIES, metric)
+        assert found >= 0.99
+        assert scored_all < 0.75
+
+
+@pytest.mark.parametrize("metric", [Metric.EUCLIDEAN, Metric.DOTPRODUCT])
+def test_far_longer_rows_on_the_other_side_do_not_make_the_others_look_worse(metric: Metric) -> None:
+    rows = ROWS.copy()
+    rows[::500] *= -1000
+    queries = np.random.default_rng(9).standard_normal((30, 192), dtype=np.float32)
+    assert recall(codes_of(rows, metric), rows, queries, metric)[0] >= 0.97
+
+
+def test_rows_that_are_less_sure_than_those_that_are_chosen_are_not_missed() -> None:
+    rng = np.random.default_rng(11)
+    centre, spread = rng.standard_normal(64), np.full((4096, 1), 0.05)
+    spread[500:1000] = 1
+    rows = (centre + spread * rng.standard_normal((4096, 64))).astype(np.float32)
+    queries = (centre + 1.5 * rng.standard_normal((30, 64))).astype(np.float32)
+    assert recall(codes_of(rows, Metric.COSINE), rows, queries, Metric.COSINE)[0] >= 0.99
 
 
 @pytest.mark.parametrize("metric", list(Metric))
@@ -78,3 +97,7 @@ def test_of_rows_that_are_all_the_same_the_chosen_are_not_enough(metric: Metric)
 def test_more_results_take_more_rows_and_in_the_end_all() -> None:
     codes = codes_of(ROWS, Metric.COSINE)
     assert [codes.scored_min(top_k) for top_k in (1, 10, 40, 1000)] == [256, 256, 320, None]
+
+
+def test_a_single_row_has_codes_and_is_to_be_scored() -> None:
+    assert codes_of(ROWS[:1], Metric.COSINE).scored_min(1) is None

@@ -126,6 +126,7 @@ def test_what_no_codes_are_used_for_asks_for_none() -> None:
     sparse = SparseVector(np.array([1], np.uint32), np.ones(1, np.float32))
     found(index, QUERIES[0], sparse=sparse)
     found(index, QUERIES[0], filter=parse({"a": 1}))
+    found(index, QUERIES[0], required_indices=np.array([1], np.uint32))
     found(index, QUERIES[0], target_recall=1.0)
     assert later.waiting == []
 

@@ -99,6 +99,7 @@ def test_a_filter_takes_more_candidates_which_are_scored_as_far_as_needed(
     filtered = replace(asked, filter=parse({"a": 1}))
     assert quantised_effort(part, asked) == Effort(40, 3)
     assert quantised_effort(part, filtered) == Effort(640, 3)
+    assert quantised_effort(part, replace(asked, top_k=100)) == Effort(400, 3)
 
 
 @pytest.mark.parametrize(

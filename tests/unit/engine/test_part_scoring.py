@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pinyon.ann.candidates import Candidates
+from pinyon.ann.exact import exact_goodness
 from pinyon.engine import part_scoring
 from pinyon.engine.part import Part
 from pinyon.engine.part_scoring import NO_HITS, best_estimated, best_scored
@@ -112,6 +113,17 @@ def test_among_near_copies_nothing_is_missed_either(metric: Metric) -> None:
     assert np.mean(of_first) < 0.97, "to stop after the first rows would not do"
 
 
+def test_rows_that_float32_cannot_tell_apart_are_told_apart() -> None:
+    metric, far = Metric.EUCLIDEAN, np.float32(1000)
+    part = part_of(ROWS + far, metric)
+    assert part.live.segment.dense is not None
+    for query in QUERIES + far:
+        exact = exact_goodness(part.live.segment.dense.slice(0, len(ROWS)), query, metric)
+        best = set(np.argsort(-exact)[:10].tolist())
+        assert best <= set(best_scored(part, np.arange(len(ROWS)), plan(query, metric), NO_HITS).rows.tolist())
+        assert best <= set(found(part, query, 3000, metric, 10))
+
+
 @pytest.mark.parametrize("metric", [Metric.EUCLIDEAN, Metric.DOTPRODUCT])
 def test_long_rows_are_scored_whatever_their_estimates_are(metric: Metric) -> None:
     rows = ROWS.copy()
@@ -126,6 +138,15 @@ def test_long_rows_are_scored_whatever_their_estimates_are(metric: Metric) -> No
         part, every._replace(estimates=wrong), part.live.structures.quantised, plan(query, metric, top_k=1)
     )
     assert hits.rows.tolist() == space.long_rows.tolist()
+
+
+def test_long_rows_are_scored_besides_those_that_tell_how_far_estimates_are_off(scored: list[int]) -> None:
+    rows = ROWS.copy()
+    rows[:30] *= 1000
+    part = part_of(rows, Metric.EUCLIDEAN)
+    scored.clear()
+    found(part, QUERIES[0], 3000, Metric.EUCLIDEAN, 10)
+    assert scored[0] == 256 + 30
 
 
 def test_vectors_are_copied_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, scored: list[int]) -> None:

@@ -1,6 +1,7 @@
 """A search over segments: exact where they are small, and near enough where estimates choose what is scored."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_sparse_values_count_exactly(dedicated_rows_min: int) -> None:
 class Large:
     """One dedicated segment of many rows; every fourth row is dead, every third has sparse values."""
 
-    def __init__(self, metric: Metric, *, tuned: bool) -> None:
+    def __init__(self, metric: Metric, *, tuned: bool, graph_rows_min: int = 0) -> None:
         self.metric = metric
         self.rows = clustered(ROWS, DIMENSION)
         if metric is not Metric.COSINE:
@@ -138,7 +139,7 @@ class Large:
         self.sparse = np.zeros((ROWS, 2))
         self.sparse[::3, 0] = np.arange(0, ROWS, 3) % 50
         self.sparse[:60:3, 1] = 40
-        options = MaintenanceOptions(build=BuildOptions(dedicated_rows_min=500), graph_rows_min=0)
+        options = MaintenanceOptions(build=BuildOptions(dedicated_rows_min=500), graph_rows_min=graph_rows_min)
         self._database = new_database(options)
         self.index = self._database.create(definition_of(DIMENSION, metric))
         metadata = bytes_column([encode_metadata({"number": float(row)}) for row in range(ROWS)])
@@ -248,6 +249,40 @@ def test_filters_leave_the_nearest_of_those_that_match(large: Large, limit: int,
     assert limit > 100 or recall == 1
 
 
+def test_a_graph_finds_the_nearest_of_those_that_live_and_match(estimates: list[int]) -> None:
+    large = Large(Metric.COSINE, tuned=True, graph_rows_min=1000)
+    may = large.alive & (np.arange(ROWS) < 4000)
+    estimates.clear()
+    assert large.recall() > 0.95
+    assert large.recall(may=may, condition={"number": {"$lt": 4000}}) > 0.95
+    assert large.recall(may=large.alive & (large.sparse[:, 0] != 0), required=[COMMON]) > 0.95
+    assert large.recall(view=large.before, may=np.ones(ROWS, np.bool_)) > 0.95
+    assert len(estimates) < 30, "else it is not the graph that finds them"
+    large.recall(top_k=int(large.alive.sum()) - 1)
+
+
+@pytest.mark.parametrize("graph_rows_min", [0, 1000])
+def test_where_half_of_the_near_rows_died_or_do_not_match_others_are_looked_for(graph_rows_min: int) -> None:
+    rows, rng = clustered(ROWS, DIMENSION), np.random.default_rng(5)
+    near = np.argsort(-(rows / np.linalg.norm(rows, axis=1)[:, None] @ rows[0]))[:600]
+    gone = near[rng.random(600) < 0.5]
+    options = MaintenanceOptions(build=BuildOptions(dedicated_rows_min=500), graph_rows_min=graph_rows_min)
+    index = new_database(options).create(definition_of(DIMENSION))
+    metadata = bytes_column([encode_metadata({"stays": stays}) for stays in (~np.isin(np.arange(ROWS), gone)).tolist()])
+    index.write(UpsertRecords("n", RecordBatch([str(row) for row in range(ROWS)], rows, None, metadata)))
+    index.maintenance.settle()
+    before = index.read("n")[0]
+    index.write(DeleteRecords("n", [str(row) for row in gone]))
+    queries = rows[near[:200:5]] + 0.3 * rng.standard_normal((40, DIMENSION), dtype=np.float32)
+    for view, condition in ((index.read("n")[0], {}), (before, {"stays": True})):
+        shares = []
+        for query in queries:
+            asked = plan(Metric.COSINE, query, condition=condition, target_recall=0.9)
+            found, truth = (index.search(view, each) for each in (asked, replace(asked, target_recall=1.0)))
+            shares.append(len({match.id for match in found} & {match.id for match in truth}) / 10)
+        assert np.mean(shares) >= 0.97
+
+
 def test_required_indices_leave_the_nearest_of_those_that_have_them(large: Large) -> None:
     assert large.recall(may=large.alive & (large.sparse[:, 0] != 0), required=[COMMON]) > 0.95
     assert large.recall(may=large.alive & (large.sparse != 0).all(axis=1), required=[RARE, COMMON]) == 1
@@ -260,7 +295,7 @@ def test_as_many_are_found_as_there_are(large: Large) -> None:
     large.recall(top_k=int(large.alive.sum()) - 1)
 
 
-@pytest.mark.parametrize("weights", [(0.0, 0.01), (0.01, 0.0), (0.5, 0.5), (5.0, 5.0), (-1.0, 1.0)])
+@pytest.mark.parametrize("weights", [(0.0, 0.01), (0.01, 0.0), (1.0, 0.0), (0.5, 0.5), (5.0, 5.0), (-1.0, 1.0)])
 def test_both_parts_of_a_hybrid_query_choose_what_is_scored(weights: tuple[float, float]) -> None:
     large = Large(Metric.DOTPRODUCT, tuned=True)
     assert large.recall(sparse=weights) > 0.95

@@ -145,3 +145,8 @@ def test_what_sparse_values_cost_is_not_known(with_graph: Index) -> None:
     assert cost(with_graph, sparse=some) == np.inf
     assert cost(with_graph, sparse=none) == cost(with_graph)
     assert cost(with_graph, required_indices=np.array([1], np.uint32)) == np.inf
+
+
+def test_a_search_of_nothing_costs_nothing() -> None:
+    index = new_database(MaintenanceOptions()).create(definition_of(DIMENSION))
+    assert search_cost_us(index.read("n")[0], replace(plan(VECTORS[0]), include_metadata=True)) < 100

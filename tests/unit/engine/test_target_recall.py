@@ -12,6 +12,7 @@ import pytest
 from pinyon.ann import graph
 from pinyon.ann.effort import Effort, EffortTable, Measurement
 from pinyon.engine.compaction import compact
+from pinyon.engine.graphs import build_graph, open_graph
 from pinyon.engine.index import Index
 from pinyon.engine.operations import DeleteRecords, UpsertRecords
 from pinyon.engine.part import LiveSegment
@@ -127,6 +128,8 @@ def test_a_structure_that_reaches_a_recall_is_used_where_another_does_not() -> N
         assert found(index, asked) == truth
         live.efforts = {"graph": everything, "graph 100": never, "quantised": everything}
         truth_of_100 = found(index, replace(asked, top_k=100, target_recall=1.0))
+        assert found(index, replace(asked, top_k=100)) == truth_of_100
+        live.efforts = {"graph": never, "quantised": everything, "quantised 100": never}
         assert found(index, replace(asked, top_k=100)) == truth_of_100
 
 
@@ -353,3 +356,22 @@ def test_a_graph_is_built_on_as_many_threads_as_the_options_say(monkeypatch: pyt
     index = searched_index(ROWS, graph_rows_min=1000, build_threads=3)
     assert seen == [3]
     assert found(index, plan(ROWS[0], top_k=1)) == ["0"]
+
+
+def test_building_a_graph_may_be_stopped_and_what_a_failure_left_is_no_hindrance() -> None:
+    index = searched_index(ROWS)
+    live, store = segment_of(index), index._state.store
+    tuner = Tuner(live, Metric.COSINE)
+    assert build_graph(store, live, lambda: True, tuner, 0.9) is None
+    store.storage.create(store.graph_path(live.number)).close()
+    assert sorted(build_graph(store, live, lambda: False, tuner, 0.9) or {}) == ["graph", "graph 100"]
+    assert open_graph(store, live).row_count == len(ROWS)
+
+
+def test_the_graph_of_another_segment_is_refused() -> None:
+    index, other = (searched_index(rows, graph_rows_min=1000) for rows in (ROWS, ROWS[:4000]))
+    live, store = segment_of(index), index._state.store
+    path = store.graph_path(live.number)
+    store.storage.replace(path, bytes(other._state.store.storage.read(path)))
+    with pytest.raises(DataLossError, match="is not the graph of its segment"):
+        open_graph(store, live)

@@ -1,81 +1,94 @@
-"""Queries that are moved away from near duplicates, whatever the size of their numbers."""
+"""Efforts are measured with queries that are to the rows what queries of callers are."""
 
 import numpy as np
 import pytest
 
-from pinyon.engine.sample_queries import asked_for_many, moved_away
+from pinyon.ann.exact import exact_goodness
+from pinyon.engine.sample_queries import are_copies
 from pinyon.engine.tuning import Tuner
 from pinyon.model.metric import Metric
-from tests.unit.engine.searched_index import clustered, searched_index
+from pinyon.model.record import Float32s
+from tests.unit.engine.searched_index import clustered, plan, searched_index
+
+
+def versions_of_things(count: int, noise: float, things: Float32s) -> Float32s:
+    """So many versions of each, with noise, one after another."""
+    rows = np.repeat(things, count, axis=0)
+    return rows + noise * np.random.default_rng(2).standard_normal(rows.shape, dtype=np.float32)
+
+
+def things(count: int, dimension: int, seed: int) -> Float32s:
+    """Things of few hidden dimensions: what is near to them is not in all directions."""
+    basis = np.random.default_rng(0).standard_normal((24, dimension), dtype=np.float32)
+    return np.random.default_rng(seed).standard_normal((count, 24), dtype=np.float32) @ basis
 
 
 @pytest.mark.parametrize("metric", Metric)
 @pytest.mark.parametrize("size", [1.0, 1e-25, 1e18, 1e20, 1e36])
-def test_a_row_with_duplicates_is_moved_as_far_as_its_last_neighbour(metric: Metric, size: float) -> None:
+def test_neighbours_before_a_gap_are_copies(metric: Metric, size: float) -> None:
     rng = np.random.default_rng(0)
-    row = rng.standard_normal(8)
-    away = np.array([1e-3] * 10 + [0.3] * 10)[:, None] * rng.standard_normal((20, 8))
-    moved, still = (
-        moved_away(
-            (size * row).astype(np.float32),
-            (size * (row + neighbours)).astype(np.float32),
-            metric,
-            0.5,
-            np.random.default_rng(1),
-        )
-        for neighbours in (away, away[[-1] * 20])
-    )
-    assert moved.dtype == np.float32
-    assert np.isfinite(moved).all()
-    assert 0.1 < np.linalg.norm(moved / size - row) < 3
-    assert still.tolist() == (size * row).astype(np.float32).tolist(), "its neighbours are equally far"
+    row = rng.standard_normal(64)
+    away = np.array([1e-3] * 5 + [0.1] * 6 + [0.3] * 10)[:, None] * rng.standard_normal((21, 64))
+    away[12:] *= np.linspace(1, 1.1, 9)[:, None]
+    order = rng.permutation(21)
+    copies = are_copies((size * (row + away))[order].astype(np.float32), (size * row).astype(np.float32), metric)
+    assert copies.tolist() == (order < 11).tolist()
 
 
 @pytest.mark.parametrize("metric", Metric)
-def test_a_row_is_not_moved_beyond_the_largest_number(metric: Metric) -> None:
-    row = np.full(8, 3.4e38, np.float32)
-    neighbours = np.stack([row * np.float32(0.999), -row])
-    assert np.isfinite(moved_away(row, neighbours, metric, 0.5, np.random.default_rng(1))).all()
+def test_neighbours_without_a_gap_are_no_copies(metric: Metric) -> None:
+    rng = np.random.default_rng(0)
+    row = rng.standard_normal(512, dtype=np.float32)
+    assert not are_copies(row + np.float32(0.1) * rng.standard_normal((20, 512), dtype=np.float32), row, metric).any()
+    assert not are_copies(np.tile(row, (20, 1)), row, metric).any()
 
 
-def test_many_results_are_asked_for_by_rows_without_duplicates_from_all_over() -> None:
-    is_moved = np.arange(300) % 3 == 0
-    chosen = np.flatnonzero(asked_for_many(is_moved))
-    assert len(chosen) == 128
-    assert not is_moved[chosen].any()
-    assert (chosen[0], chosen[-1]) == (1, 299)
-
-
-@pytest.mark.parametrize(("query_count", "expected"), [(300, 128), (100, 100)])
-def test_where_most_rows_have_duplicates_they_ask_for_many_results_too(query_count: int, expected: int) -> None:
-    is_moved = np.arange(query_count) % 10 > 0
-    assert np.count_nonzero(asked_for_many(is_moved)) == expected
-
-
-def test_only_rows_with_duplicates_are_moved() -> None:
-    rows = clustered(5000, 24)
-    rows[:1000] = rows[1000:2000] + np.float32(1e-3)
+def test_rows_are_held_back_with_their_copies_and_a_twentieth_of_all_at_most() -> None:
+    rows = versions_of_things(8, 0.01, things(1000, 48, 1))
     (part,) = searched_index(rows).read("n")[0].parts
-    tuner = Tuner(part.live, Metric.COSINE)
+    tuner = Tuner(part.live, Metric.COSINE, queries_max=1024)
+    thing_of = np.array([int(id_) // 8 for id_ in part.live.segment.ids(tuner.held_back)])
+    _, counts = np.unique(thing_of, return_counts=True)
+    assert (counts == 8).all()
+    assert 0.04 * len(rows) < len(tuner.held_back) <= 0.05 * len(rows)
+    assert not np.isin(tuner._few.nearest, tuner.held_back).any()
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_new_things_are_found_among_versions_of_others(metric: Metric) -> None:
+    rows = versions_of_things(12, 0.02, things(1000, 96, 1))
+    index = searched_index(rows, metric, graph_rows_min=1000)
+    shares = []
+    for query in things(300, 96, 3):
+        view = index.read("n")[0]
+        found, wanted = (
+            {match.id for match in index.search(view, plan(query, metric, target_recall=recall))}
+            for recall in (0.97, 1.0)
+        )
+        shares.append(len(found & wanted) / len(wanted))
+    assert np.mean(shares) >= 0.955
+
+
+def test_what_callers_asked_is_taken_as_it_is() -> None:
+    rows = clustered(6000, 24)
+    (part,) = searched_index(rows).read("n")[0].parts
+    tuner = Tuner(part.live, Metric.COSINE, queries=rows[:200])
+    assert not len(tuner.held_back)
+    np.testing.assert_array_equal(tuner._few.queries, rows[:200])
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_what_queries_should_find_is_nearest_to_them_of_the_rows_that_are_not_held_back(metric: Metric) -> None:
+    rows = clustered(12_000, 24)
+    rows[:1000] = rows[1000:2000] + np.float32(1e-3)
+    rows[2000:2010] *= 100
+    (part,) = searched_index(rows, metric).read("n")[0].parts
+    assert part.live.segment.dense is not None
+    tuner, dense = Tuner(part.live, metric), part.live.segment.dense.slice(0, len(rows))
     assert tuner._many is not None
-    known = {row.tobytes() for row in rows}
-    assert all(query.tobytes() in known for query in tuner._many.queries)
-    moved = sum(query.tobytes() not in known for query in tuner._few.queries)
-    assert 0.2 * len(tuner.rows) < moved < 0.6 * len(tuner.rows)
-
-
-def test_rows_that_were_moved_lose_less_than_queries_from_outside() -> None:
-    rows = clustered(6000, 64)
-    noise = np.random.default_rng(2).normal(0, 0.05, (6000, 64)).astype(np.float32)
-    copies = np.repeat(rows[:600], 10, axis=0) + noise
-    some_copies = np.concatenate((rows[:2000], copies[:4000]))
-    times = []
-    for vectors, least, most in ((rows, 0, 0), (some_copies, 0.5, 0.8), (copies, 0.99, 1)):
-        (part,) = searched_index(vectors, graph_rows_min=1000).read("n")[0].parts
-        tuner = Tuner(part.live, Metric.COSINE)
-        assert least <= tuner._few.moved_share <= most
-        times.append([tuner._loss_times(tuner._few, structure) for structure in ("quantised", "graph")])
-        asked = Tuner(part.live, Metric.COSINE, queries=vectors[:200])
-        assert asked._loss_times(asked._few, "quantised") == 1
-    assert times[0] == [1, 1]
-    assert times[0] < times[1] < times[2] <= [2.0, 1.15]
+    for sample in (tuner._few, tuner._many):
+        for query, nearest in zip(sample.queries, sample.nearest, strict=True):
+            goodness = exact_goodness(dense, query, metric)
+            goodness[tuner.held_back] = -np.inf
+            best = np.sort(goodness)[-sample.top_k :]
+            np.testing.assert_allclose(np.sort(goodness[nearest]), best, rtol=1e-4, atol=1e-6)

@@ -8,6 +8,7 @@ import pytest
 from pinyon.ann.exact import exact_goodness
 from pinyon.ann.quantised import training_rows
 from pinyon.engine.part import LiveSegment
+from pinyon.engine.part_efforts import scored_count
 from pinyon.engine.structure_verification import verify_structures
 from pinyon.model.metric import Metric
 from pinyon.model.record import Float32s, Int64s
@@ -102,3 +103,11 @@ def test_those_that_are_far_away_are_found_where_they_are_the_best(metric: Metri
     for row in far:
         truth = np.argsort(-exact_goodness(rows, rows[row], metric), kind="stable")
         assert index.search(view, plan(rows[row], metric))[0].id == str(truth[0])
+
+
+def test_those_that_are_far_away_take_no_place_of_those_that_a_graph_finds() -> None:
+    index = searched_index(_with_outlier(100, slice(0, 45)), Metric.EUCLIDEAN, graph_rows_min=1000)
+    structures = index.read("n")[0].parts[0].live.structures
+    assert structures is not None
+    assert structures.graph is not None
+    assert [scored_count(structures.graph, pool, top_k=10) for pool in (100, 400)] == [45 + 40, 45 + 100]
