@@ -69,29 +69,27 @@ class Or:
     operands: tuple["Filter", ...]
 
 
-Filter: TypeAlias = Equals | OneOf | Compare | Exists | Not | And | Or
+Leaf: TypeAlias = Equals | OneOf | Compare | Exists
+Filter: TypeAlias = Leaf | Not | And | Or
+
+
+def leaves(condition: Filter) -> Iterator[Leaf]:
+    """Give every condition of a single field within `condition`."""
+    match condition:
+        case And(operands) | Or(operands):
+            for operand in operands:
+                yield from leaves(operand)
+        case Not(operand):
+            yield from leaves(operand)
+        case Equals() | OneOf() | Compare() | Exists():
+            yield condition
 
 
 def value_count(condition: Filter) -> int:
     """How many values `condition` compares with: what evaluating it for a row costs, at most."""
-    match condition:
-        case And(operands) | Or(operands):
-            return sum(map(value_count, operands))
-        case Not(operand):
-            return value_count(operand)
-        case OneOf(_, values):
-            return len(values)
-        case _:
-            return 1
+    return sum(len(leaf.values) if isinstance(leaf, OneOf) else 1 for leaf in leaves(condition))
 
 
 def fields_of(condition: Filter) -> Iterator[str]:
     """Give every field that `condition` reads, once per mention: the columns that its evaluation needs."""
-    match condition:
-        case And(operands) | Or(operands):
-            for operand in operands:
-                yield from fields_of(operand)
-        case Not(operand):
-            yield from fields_of(operand)
-        case Equals(field) | OneOf(field) | Compare(field) | Exists(field):
-            yield field
+    return (leaf.field for leaf in leaves(condition))

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.filter.ast import Equals, Exists, Filter, OneOf
+from pinyon.filter.ast import Compare, Equals, Exists, Filter, Leaf, OneOf, Scalar, leaves
 from pinyon.filter.evaluate import Float64s, evaluate
 from pinyon.filter.scanned_columns import ScannedColumns
 from pinyon.filter.term import boolean_prefix, digest, exists_prefix, string_prefix
@@ -24,6 +24,9 @@ StoredRows: TypeAlias = NDArray[np.int32]
 
 SCANNED_ROWS: Final = 16_384
 """Rows whose metadata is read in one step: enough for numpy, and a few MB."""
+
+_TERMS: Final = "filter_term_keys"
+_NUMBERS: Final = "filter_numbers"
 
 
 class StoredColumns:
@@ -70,6 +73,10 @@ class StoredColumns:
         """The indexed fields, in the order of their bytes. Fields that no row has are not told."""
         return self._places().keys()
 
+    def has_read(self, condition: Filter) -> bool:
+        """True if the columns that `condition` is planned with were read before: the first time takes long."""
+        return all(_columns_for(leaf) <= self._arrays.keys() for leaf in leaves(condition))
+
     # Fields that are indexed.
 
     def rows_with(self, field: str) -> StoredRows:
@@ -91,7 +98,7 @@ class StoredColumns:
         if place is None:
             return np.empty(0, np.int32), np.empty(0, np.float64)
         start, end = self._array("filter_number_starts")[place : place + 2].tolist()
-        return self._array("filter_number_rows")[start:end], self._array("filter_numbers")[start:end]
+        return self._array("filter_number_rows")[start:end], self._array(_NUMBERS)[start:end]
 
     # All fields.
 
@@ -165,7 +172,7 @@ class StoredColumns:
 
     def _postings(self, digests: list[bytes]) -> list[StoredRows]:
         """The posting lists of those terms that are there."""
-        keys, checks = self._array("filter_term_keys"), self._array("filter_term_checks")
+        keys, checks = self._array(_TERMS), self._array("filter_term_checks")
         if not keys.size:
             return []
         wanted_keys, wanted_checks = np.frombuffer(b"".join(digests), "<u8").reshape(-1, 2).T
@@ -196,6 +203,23 @@ class StoredColumns:
         for rows in lists:
             mask[rows] = True
         return mask
+
+
+def _columns_for(leaf: Leaf) -> set[str]:
+    """The columns that a condition of one field is looked up in first."""
+    match leaf:
+        case Compare():
+            return {_NUMBERS}
+        case Exists():
+            return {_TERMS}
+        case Equals(_, value):
+            return {_column_for(value)}
+        case OneOf(_, values):
+            return set(map(_column_for, values))
+
+
+def _column_for(value: Scalar) -> str:
+    return _TERMS if isinstance(value, str | bool) else _NUMBERS
 
 
 def _utf8(text: str) -> bytes:

@@ -126,6 +126,14 @@ def test_what_was_not_read_yet_has_no_known_cost() -> None:
     assert cost(index, filter=FEW) == np.inf
     index.search(index.read("n")[0], plan(VECTORS[0], filter=FEW))
     assert cost(index, filter=FEW) < np.inf
+    for other in (
+        {"text": "a"},
+        {"number": {"$exists": True}},
+        {"$or": [{"number": 1}, {"number": {"$in": [2, "b"]}}]},
+    ):
+        assert cost(index, filter=parse(other)) == np.inf
+    index.search(index.read("n")[0], plan(VECTORS[0], filter=parse({"number": "a"})))
+    assert cost(index, filter=parse({"number": {"$in": [2, "b"]}})) < np.inf
 
 
 def test_the_recall_that_is_searched_for_is_what_is_priced(with_codes: Index) -> None:
