@@ -19,13 +19,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.ann.rotation import WORD_BITS
-from pinyon.model.record import Float32s
-
-UInt64s = NDArray[np.uint64]
-UInt16s = NDArray[np.uint16]
+from pinyon.model.record import Float32s, UInt16s, UInt64s
 
 ERROR: Final = 0.88
 """Standard error of an estimate in units of `|r| * |q| / sqrt(D)`. Of its square, pi / 2 - 1 comes from the code, and

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pinyon.ann import codes
-from pinyon.ann.codes import PreparedQuery, UInt16s, UInt64s
+from pinyon.ann.codes import PreparedQuery
 from pinyon.ann.row_ranges import RowRanges
-from pinyon.model.record import Float32s, Int64s
+from pinyon.model.record import Float32s, Int64s, UInt16s, UInt64s
 
 _COPIED_BYTES: Final = 400_000
 

@@ -11,12 +11,9 @@ kept whose float32 score could still belong to the best: see `slack`.
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Int64s, Mask
-
-Float64s = NDArray[np.float64]
+from pinyon.model.record import Float32s, Float64s, Int64s, Mask
 
 _FLOAT32_ROUNDING = 2.0**-24
 _FLOAT32_MAX = float(np.finfo(np.float32).max)

@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.ann.postings import PostingList, PostingLists
 from pinyon.model.ordered import is_first, is_member
-from pinyon.model.record import Int64s, Mask, SparseVector, UInt32s
-
-Float64s = NDArray[np.float64]
+from pinyon.model.record import Float64s, Int64s, Mask, SparseVector, UInt32s
 
 Floor: TypeAlias = Callable[[Sequence[PostingList], Float64s], float]
 

@@ -3,11 +3,8 @@
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pinyon.model.record import Float32s, Int64s
-
-Int32s = NDArray[np.int32]
+from pinyon.model.record import Float32s, Int32s, Int64s
 
 SAMPLE_ROWS: Final = 32
 """Rows of the sample for each centroid: twice as many find hardly better ones."""

@@ -14,12 +14,9 @@ from itertools import accumulate, pairwise
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.model.ordered import is_first
-from pinyon.model.record import Float32s, Int64s, SparseColumn, UInt32s
-
-Int32s = NDArray[np.int32]
+from pinyon.model.record import Float32s, Int32s, Int64s, SparseColumn, UInt32s
 
 _TERMS_COMPARED_MAX: Final = 24
 """How many terms are looked for one by one: a comparison with each value takes a tenth of a nanosecond, a search among

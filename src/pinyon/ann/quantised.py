@@ -9,7 +9,6 @@ import numpy as np
 
 from pinyon.ann import codes
 from pinyon.ann.candidates import Aim, Candidates, best_of, best_places
-from pinyon.ann.codes import UInt64s
 from pinyon.ann.encoded_rows import Asked, EncodedRows
 from pinyon.ann.partition_order import PartitionOrder
 from pinyon.ann.partitions import group
@@ -18,7 +17,7 @@ from pinyon.ann.rotation import Rotation
 from pinyon.ann.row_ranges import RowRanges
 from pinyon.ann.space import Space
 from pinyon.model.ordered import is_member
-from pinyon.model.record import Float32s, Int64s, Mask
+from pinyon.model.record import Float32s, Int64s, Mask, UInt64s
 
 __all__ = ["Encoder", "Model", "Quantised", "group", "train", "training_rows"]
 

@@ -27,12 +27,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinyon.ann import codes
-from pinyon.ann.codes import UInt64s
-from pinyon.ann.partitions import SAMPLE_ROWS, Int32s, assign, partition_count, train_centroids
+from pinyon.ann.partitions import SAMPLE_ROWS, assign, partition_count, train_centroids
 from pinyon.ann.rotation import Rotation
 from pinyon.ann.space import Space, long_rows
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Int64s
+from pinyon.model.record import Float32s, Int32s, Int64s, UInt64s
 
 _ENCODED_BYTES: Final = 4 * 1024 * 1024
 """Rows that are encoded at once, some five times over. Fewer would not be encoded faster, and take more native calls,

@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pinyon.ann.estimates import Rest, score_needed, scored_min
-from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Encoder, Quantised, train
 from pinyon.ann.space import choose_space
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Int64s, Mask
+from pinyon.model.record import Float32s, Float64s, Int64s, Mask
 
 _SCORED_AT_ONCE: Final = 256
 _POOL_SHARE: Final = 8

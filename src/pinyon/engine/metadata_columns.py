@@ -17,8 +17,7 @@ from typing import Final
 import numpy as np
 
 from pinyon.engine.growable import GrowableArray, GrowableBytes
-from pinyon.filter.evaluate import Float64s
-from pinyon.model.record import Int64s, Mask
+from pinyon.model.record import Float64s, Int64s, Mask
 from pinyon.protobuf.columns import field_values, texts
 
 _COLUMNS_MAX: Final = 256

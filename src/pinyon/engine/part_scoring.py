@@ -11,12 +11,11 @@ import numpy as np
 from pinyon.ann import exact, exact_sparse
 from pinyon.ann.candidates import Candidates
 from pinyon.ann.estimates import ENOUGH_RECALL_MAX, score_needed, scored_min
-from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Quantised
 from pinyon.engine.part import Part
 from pinyon.engine.part_efforts import EXACT_ROWS_MAX
 from pinyon.engine.search_plan import SearchPlan
-from pinyon.model.record import Float32s, Int64s
+from pinyon.model.record import Float32s, Float64s, Int64s
 
 _SCORED_AT_ONCE: Final = 16_384
 """Rows that are scored exactly at once where they lie."""

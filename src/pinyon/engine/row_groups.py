@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from pinyon.engine.block import Block
 from pinyon.engine.part import LiveSegment
 from pinyon.model.batches import concatenate_bytes, concatenate_sparse, take_bytes_rows, take_sparse_rows
-from pinyon.model.record import BytesColumn, Float32s, Int64s, Lsn, Mask, SparseColumn
+from pinyon.model.record import BytesColumn, Float32s, Int64s, Lsn, Mask, SparseColumn, UInt16s
 
-UInt16s = NDArray[np.uint16]
 Source = Block | LiveSegment
 
 

@@ -19,12 +19,11 @@ import numpy as np
 
 from pinyon.ann import exact
 from pinyon.ann.effort import FEW, MANY
-from pinyon.ann.exact import Float64s
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.true_neighbours import true_neighbours
 from pinyon.model.metric import Metric
 from pinyon.model.ordered import is_member
-from pinyon.model.record import Float32s, Int64s, Mask
+from pinyon.model.record import Float32s, Float64s, Int64s, Mask
 from pinyon.segment.checked_column import CheckedColumn
 
 _MANY_QUERIES: Final = 128

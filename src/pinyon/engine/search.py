@@ -6,14 +6,13 @@ Numbers are kept as "goodness" (see `pinyon.ann.exact`): larger is better for ev
 import numpy as np
 
 from pinyon.ann import exact
-from pinyon.ann.exact import Float64s
 from pinyon.engine import part_search, sparse_search
 from pinyon.engine.memtable_search import search_memtable
 from pinyon.engine.part_search import search_part
 from pinyon.engine.places import Place, ids_of, record_at
 from pinyon.engine.search_plan import SearchPlan
 from pinyon.engine.view import View
-from pinyon.model.record import Match, UInt32s
+from pinyon.model.record import Float64s, Match, UInt32s
 
 
 def search(view: View, plan: SearchPlan) -> list[Match]:

@@ -11,11 +11,10 @@ from pinyon.engine.findings import Finding, Kind, checked, note, problem
 from pinyon.engine.structure_verification import verify_structures
 from pinyon.engine.structures import Structures
 from pinyon.model.index import IndexDefinition
-from pinyon.model.record import Int64s, Mask
+from pinyon.model.record import Int64s, Mask, UInt64s
 from pinyon.segment.column_file import ColumnFile
 from pinyon.segment.column_format import data_loss
 from pinyon.segment.dead_rows import read_dead_rows
-from pinyon.segment.id_hash import UInt64s
 from pinyon.segment.manifest import (
     Manifest,
     SegmentEntry,

@@ -9,11 +9,10 @@ from functools import partial
 import numpy as np
 
 from pinyon.ann import exact, exact_sparse
-from pinyon.ann.exact_sparse import Float64s
 from pinyon.ann.postings import PostingList, ScannedRows
 from pinyon.engine.runs import RowPostings
 from pinyon.engine.view import MemtableView
-from pinyon.model.record import Int64s, SparseVector, UInt32s
+from pinyon.model.record import Float64s, Int64s, SparseVector, UInt32s
 
 
 def sparse_dots(view: MemtableView, vector: SparseVector, top_k: int | None = None) -> tuple[Int64s, Float64s]:

@@ -12,15 +12,12 @@ that a column in memory and posting lists on disk both fit it; comparing numbers
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.filter.ast import And, Compare, Equals, Exists, Filter, Not, OneOf, Or, Scalar
-from pinyon.model.record import Int64s, Mask
-
-Float64s: TypeAlias = NDArray[np.float64]
+from pinyon.model.record import Float64s, Int64s, Mask
 
 _COMPARISONS: Final[Mapping[str, np.ufunc]] = {
     "$gt": np.greater,

@@ -22,17 +22,16 @@ what others than the indexed ones hold, only the metadata can tell.
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pinyon.filter.distinct_slices import distinct_slices
-from pinyon.filter.evaluate import Float64s
 from pinyon.filter.term import boolean_prefix, digest, exists_prefix, string_prefix
 from pinyon.filter.term_runs import TermRun, merged, run_of
 from pinyon.model.batches import offsets_of
-from pinyon.model.record import BytesColumn, Int64s, Mask
+from pinyon.model.record import BytesColumn, Float64s, Int32s, Int64s, Mask
 from pinyon.protobuf.columns import Bytes, Positions, Words, items_at, members_of_lists, scan_structs
 from pinyon.protobuf.struct import BOOL, LIST, NUMBER, STRING, metadata_fields
 
@@ -53,7 +52,6 @@ COLUMN_TYPES: Final[Mapping[str, DTypeLike]] = {
 }
 """The columns that `build` gives, and their types."""
 
-_Int32s: TypeAlias = NDArray[np.int32]
 
 _ROWS_MAX: Final = 2**31
 _MERGED_BYTES_MIN: Final = 1024 * 1024
@@ -126,8 +124,8 @@ class _Values:
         self._field_counts: list[int] = []
         self._prefixes: list[bytes] = []
         self._runs: list[TermRun] = []
-        self._number_fields: list[_Int32s] = []
-        self._number_rows: list[_Int32s] = []
+        self._number_fields: list[Int32s] = []
+        self._number_rows: list[Int32s] = []
         self._numbers: list[Float64s] = []
 
     def add(self, chunk: BytesColumn) -> None:
@@ -226,13 +224,13 @@ class _Values:
             "filter_number_rows": number_rows,
         }
 
-    def _kept_terms(self, places: _Int32s) -> TermRun:
+    def _kept_terms(self, places: Int32s) -> TermRun:
         """All terms of fields that have a place."""
         terms = merged(self._runs)
         is_kept = places[terms.fields] >= 0
         return terms if is_kept.all() else terms.where(is_kept)
 
-    def _sorted_numbers(self, places: _Int32s, field_count: int) -> tuple[Int64s, Float64s, _Int32s]:
+    def _sorted_numbers(self, places: Int32s, field_count: int) -> tuple[Int64s, Float64s, Int32s]:
         """Starts, numbers and rows."""
         fields = places[_joined(self._number_fields, np.int32)]
         numbers, rows = _joined(self._numbers, np.float64), _joined(self._number_rows, np.int32)

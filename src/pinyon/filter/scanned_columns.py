@@ -4,8 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from pinyon.filter.evaluate import Float64s
-from pinyon.model.record import BytesColumn, Int64s, Mask
+from pinyon.model.record import BytesColumn, Float64s, Int64s, Mask
 from pinyon.protobuf.columns import FieldValues, equal_slices, field_values, texts
 
 _EQUAL_SLICES_MAX: Final = 4

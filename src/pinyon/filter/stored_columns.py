@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinyon.filter.ast import Compare, Equals, Exists, Filter, Leaf, OneOf, Scalar, leaves
-from pinyon.filter.evaluate import Float64s, evaluate
+from pinyon.filter.evaluate import evaluate
 from pinyon.filter.scanned_columns import ScannedColumns
 from pinyon.filter.term import boolean_prefix, digest, exists_prefix, string_prefix
 from pinyon.model.ordered import is_member
-from pinyon.model.record import BytesColumn, Int64s, Mask
+from pinyon.model.record import BytesColumn, Float64s, Int64s, Mask
 
 StoredRows: TypeAlias = NDArray[np.int32]
 

@@ -6,17 +6,15 @@ All is in arrays, so that a run takes 24 bytes a term and 4 bytes a row of one. 
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pinyon.model.batches import offsets_of
 from pinyon.model.ordered import is_first
-from pinyon.model.record import Int64s, Mask
+from pinyon.model.record import Int32s, Int64s, Mask
 from pinyon.protobuf.columns import Words
-
-_Int32s: TypeAlias = NDArray[np.int32]
 
 _ROW_BITS: Final = np.uint64(32)
 _ROW_MASK: Final = np.uint64(2**32 - 1)
@@ -38,9 +36,9 @@ class TermRun(NamedTuple):
 
     keys: Words
     checks: Words
-    fields: _Int32s
-    counts: _Int32s
-    rows: _Int32s
+    fields: Int32s
+    counts: Int32s
+    rows: Int32s
 
     @property
     def nbytes(self) -> int:
@@ -102,7 +100,7 @@ def merged(runs: list[TermRun]) -> TermRun:
     return TermRun(keys[order], checks[order], fields[order], counts, rows)
 
 
-def _taken(rows: _Int32s, counts: _Int32s, order: Int64s) -> _Int32s:
+def _taken(rows: Int32s, counts: Int32s, order: Int64s) -> Int32s:
     """The rows of terms of which each has so many, in another order of the terms."""
     starts, counts = offsets_of(counts.astype(np.int64))[order], counts[order]
     cuts = np.searchsorted(counts.cumsum(), np.arange(_ROWS_MOVED, rows.size, _ROWS_MOVED)).tolist()

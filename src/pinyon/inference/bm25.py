@@ -28,10 +28,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.errors import InvalidArgumentError
 from pinyon.inference.excerpt import excerpt
@@ -39,7 +38,7 @@ from pinyon.inference.protocol import EncodeOptions, InputType, Piece, SparseEmb
 from pinyon.inference.refusals import text_too_long
 from pinyon.inference.terms import STOP_WORDS, index_of, stemmer_mark, terms_of, words_of
 from pinyon.limits import SPARSE_NONZEROS_MAX
-from pinyon.model.record import Float32s, SparseVector, UInt32s
+from pinyon.model.record import Float32s, Float64s, SparseVector, UInt32s
 
 K1: Final = 1.2
 B: Final = 0.75
@@ -66,8 +65,6 @@ Manning, Stanford; public domain, PDDL 1.0), written by `tools/make_english_term
 weights that are all equal: .22 and .10 (WordNet, examples to definitions), .38 and .35 (docstrings, first sentence to
 the rest), .24 and .24 (Debian packages, name to summary).
 """
-
-Float64s: TypeAlias = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,11 @@
 """The hash by which a segment finds ids. The function and its seed are part of the format: `docs/format/v1.md`."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import mmh3
 import numpy as np
-from numpy.typing import NDArray
 
-UInt64s: TypeAlias = NDArray[np.uint64]
+from pinyon.model.record import UInt64s
 
 
 def id_hashes(ids: Sequence[str]) -> UInt64s:

@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pinyon.model.record import Int64s
-from pinyon.segment.id_hash import UInt64s
+from pinyon.model.record import Int64s, UInt64s
 
 _WIDTH: Final = 8
 

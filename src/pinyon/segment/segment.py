@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pinyon.model.batches import offsets_of, take_sparse_rows
-from pinyon.model.record import BytesColumn, Int64s, Record, SparseColumn, SparseVector
+from pinyon.model.record import BytesColumn, Int64s, Record, SparseColumn, SparseVector, UInt64s
 from pinyon.segment.checked_column import CheckedColumn
 from pinyon.segment.column_file import ColumnFile
-from pinyon.segment.id_hash import UInt64s
 from pinyon.segment.layout import SEGMENT_KIND, NamespaceRows, check_columns
 from pinyon.segment.verification import read_namespaces, verify_rows
 from pinyon.storage.protocol import Storage

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from pinyon.model.batches import offsets_of, squared_norms
-from pinyon.model.record import BytesColumn, Float32s, Int64s, SparseColumn
+from pinyon.model.record import BytesColumn, Float32s, Int64s, SparseColumn, UInt64s
 from pinyon.segment.column_file_writer import ColumnFileWriter
-from pinyon.segment.id_hash import UInt64s, id_hashes
+from pinyon.segment.id_hash import id_hashes
 from pinyon.segment.id_order import id_order
 from pinyon.segment.layout import RESERVED, ROW_COUNT_MAX, SEGMENT_KIND, dtype_of
 from pinyon.storage.protocol import Storage

@@ -12,8 +12,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 from hypothesis import strategies as st
 
-from pinyon.filter.evaluate import Float64s
-from pinyon.model.record import Int64s, Mask, Metadata, MetadataValue
+from pinyon.model.record import Float64s, Int64s, Mask, Metadata, MetadataValue
 
 Expression: TypeAlias = dict[str, Any]
 

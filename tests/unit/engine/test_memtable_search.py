@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pinyon.ann import exact
-from pinyon.ann.exact import Float64s
 from pinyon.ann.row_codes import encode_rows
 from pinyon.engine.memtable import Memtable
 from pinyon.engine.memtable_search import search_memtable
@@ -15,7 +14,7 @@ from pinyon.engine.search_plan import SearchPlan
 from pinyon.filter.parser import parse
 from pinyon.model.batches import bytes_column, sparse_column
 from pinyon.model.metric import Metric
-from pinyon.model.record import Mask, RecordBatch, SparseVector
+from pinyon.model.record import Float64s, Mask, RecordBatch, SparseVector
 from pinyon.protobuf.struct import encode_metadata
 from tests.unit.engine.searched_index import clustered, plan
 

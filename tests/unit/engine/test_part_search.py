@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pinyon.ann.effort import Effort
-from pinyon.ann.exact import Float64s
 from pinyon.ann.quantised import Quantised
 from pinyon.engine import part_efforts
 from pinyon.engine.database import Database
@@ -21,7 +20,7 @@ from pinyon.engine.view import View
 from pinyon.filter.parser import parse
 from pinyon.model.batches import bytes_column
 from pinyon.model.metric import Metric
-from pinyon.model.record import Float32s, Mask, RecordBatch, SparseColumn
+from pinyon.model.record import Float32s, Float64s, Mask, RecordBatch, SparseColumn
 from pinyon.protobuf.struct import encode_metadata
 from pinyon.testing import engine_model
 from pinyon.testing.engine_model import PlainRecord, batch, sparse_vector

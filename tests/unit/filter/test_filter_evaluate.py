@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pinyon.filter.ast import And, Compare, Equals, Exists, Filter, Not, OneOf, Or, fields_of
-from pinyon.filter.evaluate import Columns, Float64s, evaluate
+from pinyon.filter.evaluate import Columns, evaluate
 from pinyon.limits import FILTER_LIST_MAX
-from pinyon.model.record import Int64s, Mask, Metadata
+from pinyon.model.record import Float64s, Int64s, Mask, Metadata
 from pinyon.testing.filter_strategies import ListColumns
 
 _ROWS: list[Metadata] = [{"n": 1.0}, {"n": 2.0, "s": "a"}, {"s": ["a", "b"]}, {"n": True}, {}]
