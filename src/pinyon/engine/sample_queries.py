@@ -210,7 +210,7 @@ def are_copies(neighbours: Float32s, row: Float32s, metric: Metric) -> Mask:
         lengths = np.sqrt(np.vdot(wide, wide) * np.vecdot(others, others))
         squares = np.maximum(1 - others @ wide / np.maximum(lengths, _TINY), 0)
     ordered = np.sort(squares)
-    ordered = np.maximum(ordered, max(_ROUNDING * ordered[-1], _TINY))
+    ordered = np.maximum(ordered, max(_ROUNDING * squares.max(initial=0), _TINY))
     gaps = np.flatnonzero(ordered[1:] >= _COPY_GAP * ordered[:-1])
     copies: Mask = squares <= (ordered[gaps[-1]] if len(gaps) else -1)
     return copies

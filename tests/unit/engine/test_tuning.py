@@ -43,6 +43,14 @@ def test_neighbours_without_a_gap_are_no_copies(metric: Metric) -> None:
     assert not are_copies(np.tile(row, (20, 1)), row, metric).any()
 
 
+@pytest.mark.parametrize("metric", Metric)
+def test_degenerate_neighbours_are_no_error(metric: Metric) -> None:
+    zero = np.zeros(3, np.float32)
+    assert not are_copies(np.zeros((0, 3), np.float32), zero, metric).any()
+    assert not are_copies(np.zeros((1, 3), np.float32), zero, metric).any()
+    assert not are_copies(np.zeros((5, 3), np.float32), zero, metric).any()
+
+
 def test_rows_are_held_back_with_their_copies_and_a_twentieth_of_all_at_most() -> None:
     rows = versions_of_things(8, 0.01, things(1000, 48, 1))
     (part,) = searched_index(rows).read("n")[0].parts

@@ -24,7 +24,7 @@ class Vectors(NamedTuple):
     metric: Metric
     rows: Float32s
     queries: Float32s
-    effort_max: int = 110
+    effort_max: int = 140
 
 
 def _noise(row_count: int, seed: int) -> Float32s:
