@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from pinyon.model.record import Int64s
 
@@ -136,18 +135,12 @@ def measure(search: Search, nearest: Int64s, efforts: Sequence[Effort], target_r
     kept: list[Measurement] = []
     for effort in efforts:
         recalls = np.array([_recall(found, rows) for found, rows in zip(search(effort), nearest, strict=True)])
-        measured = Measurement(effort, float(recalls.mean()), _standard_error(recalls))
+        measured = Measurement(effort, float(recalls.mean()), float(recalls.std() / np.sqrt(len(recalls))))
         if not kept or measured.sure_recall > kept[-1].sure_recall:
             kept.append(measured)
         if measured.sure_recall >= target_recall:
             break
     return EffortTable(tuple(kept))
-
-
-def _standard_error(recalls: NDArray[np.float64]) -> float:
-    """Of the mean. That few queries all found everything is not certain to more than half a query."""
-    count = len(recalls)
-    return float(np.hypot(recalls.std() / np.sqrt(count), 0.5 / count))
 
 
 def _recall(found: Int64s, nearest: Int64s) -> float:
