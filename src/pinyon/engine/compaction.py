@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from pinyon.engine.flush import build_all
+from pinyon.engine.flush import build_all, discard
 from pinyon.engine.index_state import IndexState
 from pinyon.engine.part import LiveSegment
 from pinyon.engine.publish import forget, hand_down_deaths, publish_compaction
@@ -80,7 +80,8 @@ def compact(state: IndexState, inputs: Sequence[LiveSegment], options: BuildOpti
     built = build_all(state, _groups(inputs, lsn, state.check_open), options)
     with state.committing():
         if state.is_closed or any(live.number not in state.store.segments for live in inputs if live.alive_count):
-            return  # The next start removes the files.
+            discard(state, [each.live.number for each in built])
+            return
         new = hand_down_deaths(state, built, lsn)
         dropped = state.store.commit(
             lsn=state.store.manifest.lsn,

@@ -14,7 +14,7 @@ grow. One that failed between 3 and 4 is not tried again: see `IndexState.commit
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -83,21 +83,28 @@ def build_all(state: IndexState, groups: Sequence[RowGroup], options: BuildOptio
     small = [group for group in groups if len(group) < options.dedicated_rows_min]
     cuts = [[group] for group in groups if len(group) >= options.dedicated_rows_min] + ([small] if small else [])
     built: list[Built] = []
-    paths: list[str] = []
+    numbers: list[int] = []
     try:
         for cut in cuts:
             number = state.store.new_number()
-            paths.append(state.store.path(number))
+            numbers.append(number)
             namespace = state.namespaces.by_name.get(cut[0].namespace)
             fields = None if namespace is None else namespace.filterable_fields
-            built.append(build(state.store.storage, paths[-1], number, cut, state.definition(), options, fields))
+            built.append(
+                build(state.store.storage, state.store.path(number), number, cut, state.definition(), options, fields)
+            )
     except BaseException:
         # Else a disk that is full would be filled further by each attempt.
-        for path in paths:
-            with suppress(UnavailableError):
-                state.store.storage.remove(path)
+        discard(state, numbers)
         raise
     return built
+
+
+def discard(state: IndexState, numbers: Iterable[int]) -> None:
+    """Remove the files of segments that are not committed."""
+    for number in numbers:
+        with suppress(UnavailableError):
+            state.store.storage.remove(state.store.path(number))
 
 
 def _group(namespace: Namespace, lsn: Lsn) -> RowGroup:

@@ -91,16 +91,21 @@ class Flusher:
         """Flush now, in this thread.
 
         Raises:
-            UnavailableError: the disk failed; what is in memory stays there.
+            UnavailableError: the disk failed, or an earlier commit could not be made visible; what is in memory stays.
         """
         with self._flushing:
             self._is_waiting = False
+            self._state.check_not_behind()
             if self._state.is_closed:
                 return
             if self._frozen is None:
                 self._frozen = freeze(self._state)
             if self._frozen is not None:
-                flush(self._state, self._frozen, self._options.build)
+                try:
+                    flush(self._state, self._frozen, self._options.build)
+                finally:
+                    if self._state.is_behind:  # There will never be room: writes are refused.
+                        self._has_room.set()
                 self._frozen = None
                 self._counts["flush"] += 1
         self._has_room.set()

@@ -54,6 +54,11 @@ class IndexState:
         if self.is_closed:
             raise UnavailableError("the index is closed")
 
+    def check_not_behind(self) -> None:
+        """Raise UnavailableError once a commit could not be made visible."""
+        if self.is_behind:
+            raise UnavailableError(_BEHIND)
+
     @contextmanager
     def committing(self) -> Iterator[None]:
         """Hold `store.committing` while something is committed and made visible.
@@ -65,8 +70,7 @@ class IndexState:
             UnavailableError: that happened before.
         """
         with self.store.committing:
-            if self.is_behind:
-                raise UnavailableError(_BEHIND)
+            self.check_not_behind()
             manifest = self.store.manifest
             try:
                 yield

@@ -25,6 +25,7 @@ _SAMPLE_SHARE: Final = 32
 """The sample is there some four times over while partitions are made of it."""
 
 _SELECTIONS_SHARE: Final = 16
+_SELECTIONS_BYTES_MAX: Final = 256 * 1024 * 1024
 _MERGE_SHARE: Final = 4
 
 
@@ -47,4 +48,4 @@ def options_within(limit_bytes: int, options: MaintenanceOptions = MAINTENANCE_O
 
 def selections_bytes_within(limit_bytes: int) -> int:
     """What rows that filters selected may take, see `pinyon.engine.selections`."""
-    return limit_bytes // _SELECTIONS_SHARE
+    return min(limit_bytes // _SELECTIONS_SHARE, _SELECTIONS_BYTES_MAX)

@@ -193,13 +193,16 @@ class RecallKeeper:
 
     def _is_untuned(self, live: LiveSegment, structure: str, wanted: float) -> bool:
         table = live.efforts.get(structure)
-        if table is None or (live.number, structure) in self._outdated:
+        # Its own rows, which a graph now has, would say too much for it.
+        can_be_measured = structure != GRAPH or self._queries(live) is not None
+        if table is None:
             return True
+        if (live.number, structure) in self._outdated:
+            return can_be_measured
         # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
         is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
         is_short = wanted < 1 and is_new and _falls_short(live, structure, wanted)
-        # Its own rows, which a graph now has, would say too much for it.
-        return is_short and (structure != GRAPH or self._queries(live) is not None)
+        return is_short and can_be_measured
 
     def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
         metric, threads = self._state.definition().metric, self._options.build_threads

@@ -69,6 +69,7 @@ class IndexReport(msgspec.Struct, frozen=True):
         graph_memory_bytes: memory that open graphs take beside these (about).
         log_bytes: files of the log.
         under_way: what is being done in the background now.
+        is_behind: whether something is on disk that could not be made visible: writes are refused until a restart.
         is_settled: whether nothing is left to be done in the background: all is flushed that is worth it, merged and
             has its graphs.
         done: how often each thing was done since the start.
@@ -91,6 +92,7 @@ class IndexReport(msgspec.Struct, frozen=True):
     graph_memory_bytes: int
     log_bytes: int
     under_way: list[str]
+    is_behind: bool
     is_settled: bool
     done: dict[str, int]
     recall: RecallReport
@@ -160,6 +162,7 @@ def report_index(state: IndexState, maintenance: Maintenance) -> IndexReport:
         graph_memory_bytes=sum(graph.memory_bytes for graph in graphs),
         log_bytes=state.log.size_bytes,
         under_way=[*under_way, *(["flush"] if maintenance.flusher.is_flushing else [])],
+        is_behind=state.is_behind,
         is_settled=maintenance.is_settled,
         done=dict(maintenance.counts),
         recall=RecallReport(maintenance.recall.target_recall, gauge.recall, gauge.comparisons, gauge.loss_factor),

@@ -42,6 +42,9 @@ _QUERIES_MIN: Final = 16
 
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _TINY: Final = 1e-300
+_COSINE_ROUNDING: Final = 1e-12
+"""By how much the cosine of an angle may differ from what it is."""
+
 _ROUNDING: Final = 1e-9
 """By how much of itself the goodness of a row may differ when it is computed among others."""
 
@@ -205,12 +208,12 @@ def are_copies(neighbours: Float32s, row: Float32s, metric: Metric) -> Mask:
     # In float32, squares of numbers from 1e19 on are infinite.
     wide, others = row.astype(np.float64), neighbours.astype(np.float64)
     if metric is Metric.EUCLIDEAN:
-        squares = np.vecdot(others - wide, others - wide)
+        squares, rounding = np.vecdot(others - wide, others - wide), _TINY
     else:
         lengths = np.sqrt(np.vdot(wide, wide) * np.vecdot(others, others))
-        squares = np.maximum(1 - others @ wide / np.maximum(lengths, _TINY), 0)
+        squares, rounding = 1 - others @ wide / np.maximum(lengths, _TINY), _COSINE_ROUNDING
+    squares = np.maximum(squares, max(_ROUNDING * squares.max(initial=0), rounding))
     ordered = np.sort(squares)
-    ordered = np.maximum(ordered, max(_ROUNDING * squares.max(initial=0), _TINY))
     gaps = np.flatnonzero(ordered[1:] >= _COPY_GAP * ordered[:-1])
     copies: Mask = squares <= (ordered[gaps[-1]] if len(gaps) else -1)
     return copies

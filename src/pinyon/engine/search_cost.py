@@ -131,7 +131,7 @@ def _selection(part: Part, structures: Structures | None, condition: Filter) -> 
     known = structures.selections.known(condition)
     if known is not None:
         return len(known), 0.0
-    if not (structures.has_read("columns") and structures.columns.has_read(condition)):
+    if not structures.columns.has_read(condition):
         return part.row_count, math.inf
     selection = plan_selection(condition, structures.columns)
     return selection.most, selection.cost * _SELECTION_COST_US

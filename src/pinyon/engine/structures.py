@@ -77,7 +77,9 @@ class Structures:
     @cached_property
     def selections(self) -> Selections:
         """The rows that filters select."""
-        return Selections(lambda condition: select(condition, self.columns).rows())
+        # Without `self` in it: a segment that is merged away is to go at once, with its graph, and not in some cycle.
+        columns = self.columns
+        return Selections(lambda condition: select(condition, columns).rows())
 
     @cached_property
     def runs(self) -> tuple[Run, ...]:

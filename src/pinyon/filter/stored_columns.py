@@ -75,7 +75,12 @@ class StoredColumns:
 
     def has_read(self, condition: Filter) -> bool:
         """True if the columns that `condition` is planned with were read before: the first time takes long."""
-        return all(_columns_for(leaf) <= self._arrays.keys() for leaf in leaves(condition))
+        places = self._field_places
+        if places is None:
+            return False
+        # Of a field that no row has, no numbers are looked up.
+        needed = (_columns_for(leaf) - (set() if leaf.field in places else {_NUMBERS}) for leaf in leaves(condition))
+        return all(columns <= self._arrays.keys() for columns in needed)
 
     # Fields that are indexed.
 

@@ -82,11 +82,11 @@ def raise_file_limit() -> int:
 
     What it is given at first, often 1,024 or 256, is for the sake of programs that call `select`, as nothing here does.
     """
-    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = most
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed, wanted = (sys.maxsize if limit == resource.RLIM_INFINITY else limit for limit in limits)
     while wanted > allowed:
         try:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, limits[1]))
         except (ValueError, OSError):
             wanted //= 2  # macOS refuses more than its kernel's maximum, and promises any number.
         else:

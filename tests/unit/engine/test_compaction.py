@@ -431,8 +431,10 @@ def test_after_a_commit_that_did_not_become_visible_nothing_is_changed_until_a_r
     for operation in (DeleteRecords("n", ["b"]), upsert("d", 3), DeleteNamespace("n")):
         with pytest.raises(UnavailableError, match="restart Pinyon to recover"):
             opened.write(operation)
-    opened.index.maintenance.settle()
+    with pytest.raises(UnavailableError, match="restart Pinyon to recover"):
+        opened.index.maintenance.settle()
     assert opened.index._state.store.manifest == manifest
+    assert opened.index.report().is_behind
     for _ in range(2):
         assert opened.found() == expected
         opened.restart()

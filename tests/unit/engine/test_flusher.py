@@ -78,6 +78,26 @@ def test_writers_wait_while_a_flush_lags_behind(kept: Kept) -> None:
     assert kept.index.record_counts()[1]["n"] == kept.index.read("n")[0].record_count
 
 
+def test_writers_that_wait_are_told_at_once_that_a_flush_did_not_become_visible(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    kept.fill(2)
+    monkeypatch.setattr(flush_module, "publish_flush", fail)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(kept.write)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.1)
+        with pytest.raises(MemoryError):
+            kept.flush_later()
+        with pytest.raises(UnavailableError, match="restart Pinyon to recover"):
+            waiting.result(timeout=10)
+    with pytest.raises(UnavailableError, match="restart Pinyon to recover"):
+        kept.index.maintenance.flush()
+
+
 def test_a_writer_that_waits_too_long_is_refused_and_later_ones_are_not(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:

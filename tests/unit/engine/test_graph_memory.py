@@ -1,5 +1,7 @@
 """What open graphs take in memory is bounded, and those that find no room are not missed."""
 
+import gc
+
 import msgspec
 import pytest
 
@@ -9,6 +11,7 @@ from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import DeleteNamespace, UpsertRecords
 from pinyon.engine.segment_build import BuildOptions
+from pinyon.filter.parser import parse
 from pinyon.model.record import RecordBatch
 from pinyon.storage.memory import MemoryStorage
 from tests.unit.engine.searched_index import clustered, definition_of, plan
@@ -103,3 +106,22 @@ def test_indexes_share_the_room() -> None:
         write(index, "n")
         index.maintenance.settle()
     assert [index.graphs for index in database.report().indexes] == [1, 0]
+
+
+def test_a_graph_that_was_asked_with_a_filter_takes_nothing_once_its_segment_is_gone(full: MemoryStorage) -> None:
+    database = database_over(full, 5 * open_bytes(1200) // 2)
+    index = database.index("i")
+    index.maintenance.settle()
+    view = index.read("a")[0]
+    index.search(view, plan(ROWS[0], filter=parse({"a": 1})))
+    memory = index.maintenance.recall._graph_memory
+    assert not memory.has_room(1200)
+    del view
+    gc.collect()
+    gc.disable()
+    try:
+        index.write(DeleteNamespace("a"))
+        index.maintenance.settle()
+        assert memory.has_room(1200)
+    finally:
+        gc.enable()

@@ -126,6 +126,7 @@ def test_what_was_not_read_yet_has_no_known_cost() -> None:
     assert cost(index, filter=FEW) == np.inf
     index.search(index.read("n")[0], plan(VECTORS[0], filter=FEW))
     assert cost(index, filter=FEW) < np.inf
+    assert cost(index, filter=parse({"no one has it": 5})) < np.inf
     for other in (
         {"text": "a"},
         {"number": {"$exists": True}},

@@ -40,7 +40,9 @@ def test_neighbours_without_a_gap_are_no_copies(metric: Metric) -> None:
     rng = np.random.default_rng(0)
     row = rng.standard_normal(512, dtype=np.float32)
     assert not are_copies(row + np.float32(0.1) * rng.standard_normal((20, 512), dtype=np.float32), row, metric).any()
-    assert not are_copies(np.tile(row, (20, 1)), row, metric).any()
+    assert not are_copies(np.tile(row, (51, 1)), row, metric).any()
+    parallel = np.linspace(0.5, 2, 51, dtype=np.float32)[:, None] * row
+    assert metric is Metric.EUCLIDEAN or not are_copies(parallel, row, metric).any()
 
 
 @pytest.mark.parametrize("metric", Metric)
