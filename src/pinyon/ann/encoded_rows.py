@@ -47,13 +47,13 @@ class EncodedRows:
 
     Attributes:
         starts: `(p + 1,)` int64, where partitions begin.
+        sizes: `(p,)` int64, how many rows each has.
         factors: `(n,)` float32; the larger, the less sure is the estimate.
     """
 
     def __init__(self, starts: Int64s, words: UInt64s, factors: Float32s, constants: Float32s) -> None:
         """Estimate by these arrays."""
-        self.starts, self.factors = starts, factors
-        self._sizes = np.diff(starts)
+        self.starts, self.sizes, self.factors = starts, np.diff(starts), factors
         self._words, self._constants = words, constants
         self._copied_rows = max(1, _COPIED_BYTES // (words.itemsize * words.shape[1]))
 
@@ -65,7 +65,7 @@ class EncodedRows:
     @property
     def partition_count(self) -> int:
         """How many partitions there are."""
-        return len(self._sizes)
+        return len(self.sizes)
 
     def ranges(self, partitions: Int64s | None) -> RowRanges:
         """Where the rows of some partitions are, ascending; None for all."""
@@ -73,21 +73,23 @@ class EncodedRows:
             return RowRanges(self.starts[:1], self.starts[-1:])
         return RowRanges(self.starts[partitions], self.starts[partitions + 1])
 
-    def estimates_of_partitions(self, asked: Asked, partitions: Int64s | None) -> Float32s:
-        """The estimated goodness of all rows of some partitions, ascending, one after another; None for all."""
+    def estimates_of_partitions(self, asked: Asked, partitions: Int64s | None, ranges: RowRanges) -> Float32s:
+        """The estimated goodness of all rows of some partitions, ascending, one after another; None for all.
+
+        `ranges` is where their rows are.
+        """
         query, near = asked.prepared, asked.goodness
         if partitions is None:
             distances = _distances(query, [self._words], self.row_count)
-            return _goodness(query, distances, np.repeat(near, self._sizes), self.factors, self._constants)
-        ranges = self.ranges(partitions)
+            return _goodness(query, distances, np.repeat(near, self.sizes), self.factors, self._constants)
         distances = _distances(query, self._words_of_partitions(partitions), ranges.row_count)
-        of_rows = np.repeat(near[partitions], self._sizes[partitions])
+        of_rows = np.repeat(near[partitions], self.sizes[partitions])
         return _goodness(query, distances, of_rows, ranges.cut(self.factors), ranges.cut(self._constants))
 
     def estimates(self, asked: Asked, rows: Int64s) -> Float32s:
         """The estimated goodness of single rows, ascending."""
         if len(rows) > _GATHERED_SHARE_MAX * self.row_count:
-            return self.estimates_of_partitions(asked, None)[rows]
+            return self.estimates_of_partitions(asked, None, self.ranges(None))[rows]
         query, near = asked.prepared, asked.goodness
         distances = _distances(query, self._words_of_rows(rows), len(rows))
         if len(rows) < self.partition_count:  # Few are looked for among many.

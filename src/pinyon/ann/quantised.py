@@ -60,7 +60,6 @@ class Quantised:
         self._long_rows = model.space.long_rows
         self._rotated_mean = self._rotation(model.mean[None])[0]
         self._rows = EncodedRows(starts, words, factors, constants)
-        self._sizes = np.diff(starts)
         self._order: PartitionOrder | None = None
 
     @property
@@ -121,7 +120,7 @@ class Quantised:
             found = self._among_allowed(asked, pool, probes, allowed, aim)
             return self._with_long_rows(found, self._long_rows[is_member(self._long_rows, allowed)], asked)
         partitions, ranges = self._visited(asked, probes, pool, alive)
-        estimates = self._rows.estimates_of_partitions(asked, partitions)
+        estimates = self._rows.estimates_of_partitions(asked, partitions, ranges)
         if alive is not None:
             estimates[~ranges.cut(alive)] = -np.inf
         best = best_places(estimates, pool)
@@ -178,8 +177,8 @@ class Quantised:
         count = total if probes is None else max(probes, 1)
         if count < total:
             order = self._partitions(asked)
-            enough = max(_ENOUGH * float(self._sizes[order[:count]].sum()), pool)
-            count = max(count, int(np.searchsorted(np.cumsum(self._sizes[order]), enough)) + 1)
+            enough = max(_ENOUGH * float(self._rows.sizes[order[:count]].sum()), pool)
+            count = max(count, int(np.searchsorted(np.cumsum(self._rows.sizes[order]), enough)) + 1)
             while count < total:
                 partitions = np.sort(order[:count])
                 ranges = self._rows.ranges(partitions)
@@ -205,7 +204,7 @@ class Quantised:
             return best_of([self._estimated(asked, allowed)], pool)
         order = self._partitions(asked)
         counts = np.diff(np.searchsorted(allowed, self._rows.starts))
-        size = float(self._sizes[order[: max(probes, 1)]].sum())
+        size = float(self._rows.sizes[order[: max(probes, 1)]].sum())
         order = order[counts[order] > 0]
         seen = np.cumsum(counts[order])
         enough = self._enough(size, pool, len(allowed))

@@ -193,16 +193,18 @@ class RecallKeeper:
 
     def _is_untuned(self, live: LiveSegment, structure: str, wanted: float) -> bool:
         table = live.efforts.get(structure)
-        # Its own rows, which a graph now has, would say too much for it.
-        can_be_measured = structure != GRAPH or self._queries(live) is not None
         if table is None:
             return True
         if (live.number, structure) in self._outdated:
-            return can_be_measured
+            return self._can_be_measured(live, structure)
         # What was tuned for it and does not reach it never will; a table from before the start is tried once more.
         is_new = wanted > self._tuned_for.get((live.number, structure), 0.0)
         is_short = wanted < 1 and is_new and _falls_short(live, structure, wanted)
-        return is_short and can_be_measured
+        return is_short and self._can_be_measured(live, structure)
+
+    def _can_be_measured(self, live: LiveSegment, structure: str) -> bool:
+        """False for a graph while queries of callers are too few: its own rows would say too much for it."""
+        return structure != GRAPH or self._queries(live) is not None
 
     def _measured(self, live: LiveSegment, structures: Sequence[str]) -> dict[str, EffortTable]:
         metric, threads = self._state.definition().metric, self._options.build_threads

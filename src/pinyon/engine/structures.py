@@ -42,7 +42,7 @@ class Structures:
         self.graph: Graph | None = None
 
     def has_read(self, name: str) -> bool:
-        """True if something, such as "columns" or "quantised", was read before, so that it is at hand."""
+        """True if something, such as "quantised", was read before, so that it is at hand."""
         return name in self.__dict__
 
     @cached_property

@@ -10,11 +10,11 @@ from pinyon.engine.index import Index
 from pinyon.engine.maintenance_options import MaintenanceOptions
 from pinyon.engine.operations import UpsertRecords
 from pinyon.engine.segment_build import BuildOptions
-from pinyon.model.index import Deployment, IndexDefinition
-from pinyon.model.metric import Metric, VectorType
+from pinyon.model.metric import Metric
 from pinyon.model.record import Metadata
 from pinyon.testing.engine_model import PlainRecord, batch
 from pinyon.testing.simulated_disk import SimulatedDisk
+from tests.unit.engine.searched_index import definition_of
 
 MEMTABLE_BYTES_MAX = 100_000
 OPTIONS = MaintenanceOptions(
@@ -45,16 +45,7 @@ class Kept:
             work_later=self.work.append,
             maintenance_options=options,
         )
-        self.index: Index = database.create(
-            IndexDefinition(
-                name="i",
-                index_id="1",
-                vector_type=VectorType.DENSE,
-                dimension=1,
-                metric=Metric.DOTPRODUCT,
-                deployment=Deployment(kind="serverless"),
-            )
-        )
+        self.index: Index = database.create(definition_of(1, Metric.DOTPRODUCT))
         self._ids = count()
 
     def write(self, records: int = 1, bytes_each: int = 0) -> None:

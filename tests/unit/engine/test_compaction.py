@@ -19,10 +19,10 @@ from pinyon.engine.segment_build import BuildOptions
 from pinyon.engine.segment_store import SegmentStore
 from pinyon.errors import UnavailableError
 from pinyon.log.file_log import FileLog
-from pinyon.model.index import Deployment, IndexDefinition
-from pinyon.model.metric import Metric, VectorType
+from pinyon.model.metric import Metric
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
+from tests.unit.engine.searched_index import definition_of
 
 OPTIONS = CompactionOptions(fan_in=3, idle_fan_in=2, growth=2, idle_growth=4, segment_rows_max=1000, dead_share=0.25)
 LSN = 50
@@ -125,16 +125,7 @@ class Opened:
         self._options = options
         self._salts = count()
         self._database = self._open()
-        self._database.create(
-            IndexDefinition(
-                name="i",
-                index_id="1",
-                vector_type=VectorType.DENSE,
-                dimension=1,
-                metric=Metric.DOTPRODUCT,
-                deployment=Deployment(kind="serverless"),
-            )
-        )
+        self._database.create(definition_of(1, Metric.DOTPRODUCT))
 
     def _open(self) -> Database:
         return Database(

@@ -26,23 +26,16 @@ from pinyon.engine.segment_store import SegmentStore
 from pinyon.errors import DataLossError, InvalidArgumentError, UnavailableError
 from pinyon.filter.ast import Filter
 from pinyon.filter.parser import parse
-from pinyon.model.index import Deployment, IndexDefinition
-from pinyon.model.metric import Metric, VectorType
+from pinyon.model.metric import Metric
 from pinyon.model.namespace import NamespaceDescription
 from pinyon.model.record import RecordBatch
 from pinyon.protobuf.struct import encode_metadata
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch, plain_record
 from tests.opened_log import open_log
+from tests.unit.engine.searched_index import definition_of
 
-DEFINITION = IndexDefinition(
-    name="i",
-    index_id="1",
-    vector_type=VectorType.DENSE,
-    dimension=1,
-    metric=Metric.DOTPRODUCT,
-    deployment=Deployment(kind="serverless"),
-)
+DEFINITION = definition_of(1, Metric.DOTPRODUCT)
 PLAN = SearchPlan(
     Metric.DOTPRODUCT, 10_000, np.ones(1, np.float32), None, None, include_values=True, include_metadata=True
 )

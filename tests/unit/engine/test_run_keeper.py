@@ -22,6 +22,7 @@ from pinyon.model.index import Deployment, IndexDefinition
 from pinyon.model.metric import Metric, VectorType
 from pinyon.storage.memory import MemoryStorage
 from pinyon.testing.engine_model import PlainRecord, batch, sparse_vector
+from tests.unit.engine.searched_index import definition_of
 
 DEFINITION = IndexDefinition(
     name="i",
@@ -278,14 +279,7 @@ def test_a_namespace_of_the_same_name_has_runs_of_its_own(index: Index, later: d
 
 
 def test_records_without_sparse_values_cost_nothing(later: deque[Work]) -> None:
-    definition = IndexDefinition(
-        name="i",
-        index_id="1",
-        vector_type=VectorType.DENSE,
-        dimension=1,
-        metric=Metric.DOTPRODUCT,
-        deployment=Deployment(kind="serverless"),
-    )
+    definition = definition_of(1, Metric.DOTPRODUCT)
     index = open_database(MemoryStorage(), later.append).create(definition)
     records = {name: PlainRecord((1.0,)) for name in ids(0, 500)}
     index.write(UpsertRecords("n", batch(records)))
